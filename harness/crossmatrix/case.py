@@ -1,4 +1,4 @@
-"""A case: one sample program and what must be true of it. The records; `crossmatrix.casefile` reads them."""
+"""A case: one sample program and what must be true of it; `crossmatrix.casefile` reads them."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class InputError(HarnessError):
         self.line = line
 
 
-class MissingTool(HarnessError):
+class MissingToolError(HarnessError):
     """A tool that this machine does not have; what needs it is skipped with this as its reason.
 
     ``command`` is what the user can type to get it.

@@ -6,12 +6,7 @@ Paths that only an engine knows stand as symbols: ``⟦work⟧``, ``⟦goroot⟧
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-
-from crossmatrix.case import Role
-from crossmatrix.cell import Cell
-from crossmatrix.command import Command, File
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
