@@ -1,51 +1,5 @@
-"""(Case, Cell, Role) -> Plan: everything that will be done, and nothing done yet.
+"""placeholder while the planner is written"""
 
-Paths that only an engine knows stand as symbols: ``⟦work⟧``, ``⟦goroot⟧``, ``⟦goroot:1.23.9⟧``,
-``⟦gocache⟧``, ``⟦zigcache⟧``, ``⟦tmp⟧``, ``⟦home⟧``, ``⟦path⟧`` (the value of PATH), ``⟦tool:qemu-arm⟧``.
-"""
-
-from __future__ import annotations
-
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True, kw_only=True)
-class Warm:
-    """What the harness itself compiles into the shared caches before a case is let in.
-
-    ``packages`` are standard packages; ``env`` and ``flags`` are those of the build, without paths
-    of a work folder.
-    """
-
-    go: str
-    env: tuple[tuple[str, str], ...]
-    flags: tuple[str, ...]
-    packages: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class BuilderNeeds:
-    """What a builder must hold. Go versions are full (``1.27.3``), the first is the build's own."""
-
-    go: tuple[str, ...]
-    cc: str = "none"
-    zig_target: str = ""
-    tools: tuple[str, ...] = ()
-    warm: Warm | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunnerNeeds:
-    """What a runner must hold.
-
-    ``tool`` is ``""`` for a native run, else a tool of the store (``qemu-arm``, ``wazero``,
-    ``node``); ``go`` is the full version whose wasm_exec.js node needs. ``root`` is ``runner`` or
-    ``scratch``; ``pids``, ``memory`` (bytes) and ``nofile`` are a case's own tighter limits.
-    """
-
-    tool: str = ""
-    go: str = ""
-    root: str = "runner"
-    pids: int | None = None
-    memory: int | None = None
-    nofile: int | None = None
+from crossmatrix.needs import BuilderNeeds as BuilderNeeds
+from crossmatrix.needs import RunnerNeeds as RunnerNeeds
+from crossmatrix.needs import Warm as Warm

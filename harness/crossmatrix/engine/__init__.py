@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from crossmatrix.command import Command, Ended, File, Layout
-from crossmatrix.plan import BuilderNeeds, RunnerNeeds
+from crossmatrix.needs import BuilderNeeds, RunnerNeeds
 
 
 class Box(Protocol):
