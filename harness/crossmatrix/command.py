@@ -16,13 +16,17 @@ class File:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What a command may use. Seconds of wall time, bytes of output, of memory; None: the engine's."""
+    """What a command may use: wall seconds, bytes of output and memory; None: the engine's.
+
+    ``label`` is how an exceeded time limit is named, whatever ``seconds`` was scaled to.
+    """
 
     seconds: float
     output: int = 1 << 20
     memory: int | None = None
     pids: int | None = None
     nofile: int | None = None
+    label: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,209 @@
+"""Plan -> build -> inspect -> run -> Observation; stops at the first stage that goes otherwise."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from crossmatrix import binary, check
+from crossmatrix.case import TextWanted
+from crossmatrix.command import Command, Ended, File, Layout
+from crossmatrix.engine import Box, Engine
+from crossmatrix.errors import InputError
+from crossmatrix.observation import BinaryFacts, Observation, Stage, StageSeen
+from crossmatrix.placeholders import masked
+from crossmatrix.plan import Plan
+
+_SHOWN = 300
+
+
+def observe(plan: Plan, engine: Engine, *, scale: float = 1.0) -> Observation:
+    """Do what a plan says, in an engine; ``scale`` stretches every time limit.
+
+    Raises `InfrastructureError` where the machine breaks, `MissingToolError` where it lacks a tool.
+    """
+    base = Observation(run_expected=plan.expect.run_named)
+    built = _build(plan, engine, scale)
+    stages = (built.seen,)
+    if built.unmet:
+        return replace(base, stages=stages, failed=Stage.BUILD, unmet=built.unmet)
+    facts: BinaryFacts | None = None
+    if built.artifact is not None and plan.wanted is not None:
+        facts, seen, unmet = _inspect(plan, built.artifact)
+        stages = (*stages, seen)
+        if unmet:
+            return replace(base, stages=stages, failed=Stage.INSPECT, unmet=unmet, facts=facts)
+    base = replace(base, stages=stages, facts=facts)
+    if plan.run is None or built.artifact is None:
+        return base
+    if plan.run.unreached:
+        return replace(base, unreached=plan.run.unreached)
+    seen, unmet = _run(plan, engine, scale, built.artifact, built.along)
+    return replace(
+        base,
+        stages=(*stages, seen),
+        failed=Stage.RUN if unmet else None,
+        unmet=unmet,
+        executed=plan.run.runner,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Built:
+    seen: StageSeen
+    unmet: tuple[str, ...]
+    artifact: File | None = None
+    along: tuple[tuple[str, File], ...] = ()
+
+
+def _build(plan: Plan, engine: Engine, scale: float) -> _Built:
+    with engine.builder(plan.builder) as box:
+        begun = time.monotonic()
+        box.put(dict(plan.files))
+        ended: list[Ended] = []
+        for command in plan.build:
+            ended.append(box.run(_scaled(command, scale)))
+            if ended[-1].exit != 0:
+                break
+        missing: list[str] = []
+        artifact = None
+        along: list[tuple[str, File]] = []
+        if ended[-1].exit == 0 and plan.artifact is not None:
+            artifact = box.get(plan.artifact)
+            if artifact is None:
+                missing.append(plan.artifact)
+            for name in plan.run.files if plan.run else ():
+                file = box.get(name)
+                if file is None:
+                    missing.append(name)
+                else:
+                    along.append((name, file))
+        last = plan.build[len(ended) - 1]
+        how = [e.how for e in ended if e.how] + [f"[no output: {name}]" for name in missing]
+        text = _text(ended, how, box.layout)
+        unmet = [] if ended[-1].exit == 0 else [_exit_line(0, ended[-1].exit)]
+        if not unmet:
+            unmet = [*(f"no output: {n}" for n in missing), *_unmet("build", text, plan.expect.build)]
+        lines = [line for line in unmet if not line.startswith("no output")]
+        seen = StageSeen(
+            stage=Stage.BUILD,
+            text=_joined(text, lines),
+            seconds=time.monotonic() - begun,
+            argv=tuple(box.layout.fill(arg) for arg in last.argv),
+            env=tuple((k, box.layout.fill(v)) for k, v in last.env.items()),
+            exit=ended[-1].exit,
+        )
+    return _Built(seen=seen, unmet=tuple(unmet), artifact=artifact, along=tuple(along))
+
+
+def _inspect(plan: Plan, artifact: File) -> tuple[BinaryFacts | None, StageSeen, tuple[str, ...]]:
+    begun = time.monotonic()
+    assert plan.wanted is not None
+    facts: BinaryFacts | None = None
+    try:
+        facts = binary.read(artifact.data, name=plan.artifact or "", want=check.lists(plan.wanted))
+        unmet = tuple(str(mismatch) for mismatch in check.compare(facts, plan.wanted))
+    except InputError as error:
+        unmet = (f"unreadable: {error.what}",)
+    seen = StageSeen(
+        stage=Stage.INSPECT, text=_joined("", unmet), seconds=time.monotonic() - begun
+    )
+    return facts, seen, unmet
+
+
+def _run(
+    plan: Plan,
+    engine: Engine,
+    scale: float,
+    artifact: File,
+    along: Iterable[tuple[str, File]],
+) -> tuple[StageSeen, tuple[str, ...]]:
+    assert plan.run is not None
+    assert plan.artifact is not None
+    with engine.runner(plan.run.needs) as box:
+        begun = time.monotonic()
+        box.put({plan.artifact: artifact, **dict(along), **_own_files(plan)})
+        command = plan.run.command
+        ended = box.run(_scaled(command, scale))
+        layout = box.layout
+        text = _text([ended], [ended.how] if ended.how else [], layout)
+        unmet = []
+        if ended.exit != plan.expect.exit:
+            unmet.append(_exit_line(plan.expect.exit, ended.exit))
+        unmet += _unmet("stdout", _decoded(ended.stdout, layout), plan.expect.stdout)
+        unmet += _unmet("stderr", _decoded(ended.stderr, layout), plan.expect.stderr)
+        seen = StageSeen(
+            stage=Stage.RUN,
+            text=_joined(text, unmet),
+            seconds=time.monotonic() - begun,
+            argv=tuple(layout.fill(arg) for arg in command.argv),
+            env=tuple((k, layout.fill(v)) for k, v in command.env.items()),
+            exit=ended.exit,
+        )
+    return seen, tuple(unmet)
+
+
+def _own_files(plan: Plan) -> dict[str, File]:
+    """The case's files below the folders that a wasm program sees."""
+    assert plan.run is not None
+    folders = tuple(f"{name}/" for name in plan.run.dirs)
+    return {name: file for name, file in plan.files if name.startswith(folders)} if folders else {}
+
+
+def _scaled(command: Command, scale: float) -> Command:
+    seconds = command.limits.seconds
+    limits = replace(command.limits, seconds=seconds * scale, label=f"{seconds:g}s")
+    return replace(command, limits=limits)
+
+
+def _decoded(data: bytes, layout: Layout) -> str:
+    return masked(data.decode("utf-8", "replace"), layout.paths)
+
+
+def _text(ended: Iterable[Ended], how: Iterable[str], layout: Layout) -> str:
+    """Stdout, then stderr, paths rewritten, then a line for how it ended where not ordinarily."""
+    ended = list(ended)
+    streams = [e.stdout for e in ended] + [e.stderr for e in ended]
+    return _joined(_decoded(b"".join(streams), layout), how)
+
+
+def _joined(text: str, lines: Iterable[str]) -> str:
+    for line in lines:
+        text += ("" if not text or text.endswith("\n") else "\n") + line + "\n"
+    return text
+
+
+def _exit_line(want: int, got: int) -> str:
+    return f"exit: want {want}, got {got}"
+
+
+def _unmet(stream: str, text: str, wanted: Iterable[TextWanted]) -> list[str]:
+    return [
+        f"{stream}: want {_said(w.operator, value)}, got {_short(text)}"
+        for w in wanted
+        for value in w.values
+        if not _met(w.operator, value, text)
+    ]
+
+
+def _met(operator: str, value: str, text: str) -> bool:
+    if operator == "matches":
+        return re.search(value, text, re.MULTILINE) is not None
+    if operator == "equal":
+        return text == value
+    return (value in text) is (operator == "has")
+
+
+def _said(operator: str, value: str) -> str:
+    if operator == "matches":
+        return f"/{value}/"
+    said = json.dumps(value, ensure_ascii=False)
+    return said if operator == "equal" else f"to {'have' if operator == 'has' else 'lack'} {said}"
+
+
+def _short(text: str) -> str:
+    cut = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+    return json.dumps(cut, ensure_ascii=False)
