@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from crossmatrix.cell import Cell, GoVersion
 from crossmatrix.observation import Stage
@@ -115,6 +115,45 @@ class Overlay:
     run: Run = Run()
     skip_run: bool = False
     remove: tuple[str, ...] = ()
+
+
+def merge(base: Overlay, over: Overlay) -> Overlay:
+    """What holds when ``over`` is laid over ``base``.
+
+    Mappings merge by key, lists and scalars replace; an ``unset`` takes out what was set before it,
+    an ``env`` brings back what was unset before it; every ``remove`` counts. In the result no name
+    is both set and unset.
+    """
+    said_run = replace(over.run, line=0) != Run()
+    return Overlay(
+        build=_merged(base.build, over.build),
+        run=_merged(base.run, over.run),
+        skip_run=over.skip_run or (base.skip_run and not said_run),
+        remove=tuple(dict.fromkeys((*base.remove, *over.remove))),
+    )
+
+
+_Part = TypeVar("_Part", bound="Build | Run")
+
+
+def _merged(base: _Part, over: _Part) -> _Part:
+    apart = ("env", "unset", "limits", "line", "output_exact")
+    said: dict[str, Any] = {
+        field.name: getattr(over, field.name)
+        for field in fields(over)
+        if field.name not in apart and getattr(over, field.name) is not None
+    }
+    if isinstance(over, Build) and over.output is not None:
+        said["output_exact"] = over.output_exact
+    if isinstance(base, Run) and isinstance(over, Run):
+        said["limits"] = tuple((dict(base.limits) | dict(over.limits)).items())
+    set_here = dict(over.env)
+    kept = {name: value for name, value in base.env if name not in over.unset}
+    still = [name for name in base.unset if name not in set_here]
+    said["env"] = tuple((kept | set_here).items())
+    said["unset"] = tuple(dict.fromkeys((*still, *over.unset)))
+    said["line"] = over.line or base.line
+    return replace(base, **said)
 
 
 TextOperator = Literal["matches", "equal", "has", "lacks"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from dataclasses import dataclass
-from functools import total_ordering
+from functools import lru_cache, total_ordering
 
 from crossmatrix.errors import InputError
 from crossmatrix.targets import ARCHES
@@ -13,7 +13,20 @@ from crossmatrix.targets import ARCHES
 DEFAULT_CC = "none"
 DEFAULT_BUILDMODE = "default"
 
-_GO_VERSION = re.compile(r"(?:go)?(\d+)\.(\d+)(?:\.(\d+)|(rc|beta)(\d+))?\Z")
+_GO_VERSION = re.compile(
+    r"(?:go)?([0-9]{1,4})\.([0-9]{1,4})(?:\.([0-9]{1,4})|(rc|beta)([0-9]{1,4}))?\Z"
+)
+_UNSAFE_IN_ID = re.compile("[^A-Za-z0-9_.-]")
+
+
+@lru_cache(maxsize=1024)
+def _version_key(text: str) -> tuple[int, int, int, int, int]:
+    match = _GO_VERSION.match(text)
+    if match is None:
+        raise InputError(f"{text!r} is no Go version", hint="write it as 1.27, 1.27.3 or 1.28rc1")
+    major, minor, patch, kind, number = match.groups()
+    stage = {"beta": 0, "rc": 1, None: 2}[kind]
+    return (int(major), int(minor), stage, int(number or 0), int(patch or 0))
 
 
 @total_ordering
@@ -25,14 +38,7 @@ class GoVersion:
 
     @property
     def key(self) -> tuple[int, int, int, int, int]:
-        match = _GO_VERSION.match(self.text)
-        if match is None:
-            raise InputError(
-                f"{self.text!r} is no Go version", hint="write it as 1.27, 1.27.3 or 1.28rc1"
-            )
-        major, minor, patch, kind, number = match.groups()
-        stage = {"beta": 0, "rc": 1, None: 2}[kind]
-        return (int(major), int(minor), stage, int(number or 0), int(patch or 0))
+        return _version_key(self.text)
 
     @property
     def minor(self) -> str:
@@ -47,6 +53,19 @@ class GoVersion:
 
     def __hash__(self) -> int:
         return hash(self.key)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PortInfo:
+    """One line of ``go tool dist list -json``."""
+
+    goos: str
+    goarch: str
+    cgo_supported: bool
+
+    @property
+    def name(self) -> str:
+        return f"{self.goos}/{self.goarch}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,14 +94,18 @@ class Cell:
         return "/".join(parts)
 
     @property
-    def id(self) -> str:
+    def parts(self) -> tuple[str, ...]:
+        """What the id is made of: the target, then each axis that is not at its default."""
         parts = [self.target.replace("/", "_"), f"cgo{int(self.cgo)}"]
         if self.cc != DEFAULT_CC:
             parts.append(self.cc)
         if self.buildmode != DEFAULT_BUILDMODE:
             parts.append(self.buildmode)
-        parts.append(f"go{self.go}")
-        return re.sub("[,:]", "+", "-".join(parts))
+        return (*parts, f"go{self.go}")
+
+    @property
+    def id(self) -> str:
+        return _UNSAFE_IN_ID.sub("+", "-".join(self.parts))
 
     def env(self) -> dict[str, str]:
         """The Go variables that this cell stands for, with Go's own names."""
@@ -95,26 +118,27 @@ class Cell:
 
 @dataclass(frozen=True)
 class Selector:
-    """``linux/*``, ``cgo1``, ``!*/wasm``: a glob over a cell's target or over a part of its id."""
+    """``linux/*``, ``cgo1``, ``!*/wasm``: a glob over a cell's target, a part of its id, or the id.
+
+    A target is known by its port, with its level, and with its default level written or left out.
+    """
 
     text: str
-
-    def matches(self, cell: Cell) -> bool:
-        pattern = self.text.removeprefix("!")
-        names = (
-            (cell.target, f"{cell.goos}/{cell.goarch}") if "/" in pattern else cell.id.split("-")
-        )
-        if pattern == cell.id:
-            names = (cell.id,)
-        return any(fnmatch.fnmatchcase(name, pattern) for name in names)
 
     @property
     def negative(self) -> bool:
         return self.text.startswith("!")
 
+    def matches(self, cell: Cell) -> bool:
+        """Whether the glob (without its ``!``) matches."""
+        pattern = self.text.removeprefix("!")
+        port = f"{cell.goos}/{cell.goarch}"
+        names = (cell.target, port, f"{port}/{cell.variant}", cell.id, *cell.parts)
+        return any(fnmatch.fnmatchcase(name, pattern) for name in names)
+
 
 def select(cells: tuple[Cell, ...], selectors: tuple[Selector, ...]) -> tuple[Cell, ...]:
-    """The cells that match any positive selector (or all, where there is none) and no negative one."""
+    """The cells that match a positive selector (all, where there is none) and no negative one."""
     wanted = [s for s in selectors if not s.negative]
     refused = [s for s in selectors if s.negative]
     return tuple(
