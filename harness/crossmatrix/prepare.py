@@ -24,6 +24,7 @@ class Prepared:
     engine: str
     session: str
     host: Host
+    versions: tuple[tuple[str, str], ...] = ()
 
 
 def prepare(
@@ -34,26 +35,26 @@ def prepare(
     name = choose.name(project.options.engine, report)
     engine = choose.start(name, store, session, options_of(project), report)
     try:
-        engine_missing = engine.missing()
         base = Host(
             goos=project.port.goos,
             goarch=project.port.goarch,
             engine=name,
-            missing=(*project.missing, *missing, *engine_missing),
-            digests=tuple((n, d) for n, d in digests if n not in dict(engine_missing)),
+            missing=(*project.missing, *missing, *choose.lacks(name)),
+            digests=(*digests, *choose.adds(name)),
         )
         host = replace(
             base,
             runs_386=base.goarch == "amd64" and _starts(engine, _elf_386()),
             binfmt=tuple(n for n, elf in _foreign(base.goarch) if _starts(engine, elf)),
         )
+        versions = tuple(engine.describe().items())
     finally:
         engine.close()
-    return Prepared(engine=name, session=session.id, host=host)
+    return Prepared(engine=name, session=session.id, host=host, versions=versions)
 
 
 def options_of(project: Project) -> choose.EngineOptions:
-    return choose.EngineOptions(fresh=project.options.fresh, scale=project.options.scale)
+    return choose.EngineOptions(fresh=project.options.fresh)
 
 
 def _starts(engine: Engine, elf: bytes) -> bool:

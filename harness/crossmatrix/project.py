@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from crossmatrix import casefile, matrix, plan
+from crossmatrix import casechecks, casefile, matrix, plan
 from crossmatrix.case import Case, HostPort
 from crossmatrix.cell import Cell, PortInfo, Selector
 from crossmatrix.errors import InputError, MissingToolError
@@ -57,7 +57,7 @@ class Project:
         path = path.resolve()
         if path not in self._cases:
             case = casefile.load(path, root=case_root(path))
-            casefile.check(case, self.universe, self.port)
+            casechecks.check(case, self.universe, self.port)
             self._cases[path] = case
         return self._cases[path]
 
@@ -67,7 +67,7 @@ class Project:
 
     @cached_property
     def universe(self) -> tuple[Cell, ...]:
-        return casefile.universe()
+        return casechecks.universe()
 
     @cached_property
     def _selectors(self) -> tuple[Selector, ...]:

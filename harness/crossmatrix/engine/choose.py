@@ -1,0 +1,94 @@
+"""Choose an engine by name, and start it; what each adds to, and lacks of, the tools of the store."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from crossmatrix.engine import Engine, docker
+from crossmatrix.engine.docker_daemon import Daemon, connect
+from crossmatrix.engine.local import LocalEngine
+from crossmatrix.engine.session import Session, dead
+from crossmatrix.errors import InfrastructureError
+from crossmatrix.toolchain import Store
+
+Report = Callable[[str], None]
+NAMES = ("auto", "docker", "local")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """How an engine works: ``fresh`` containers for every item."""
+
+    fresh: bool = False
+
+
+def name(wanted: str, report: Report) -> str:
+    """The engine to take: ``auto`` is docker where a daemon answers, else local; it says which.
+
+    Raises `InfrastructureError` where docker is wanted and no daemon answers.
+    """
+    if wanted == "local":
+        return "local"
+    found = connect()
+    if isinstance(found, Daemon):
+        report(f"engine: docker ({found})")
+        return "docker"
+    if wanted == "docker":
+        raise InfrastructureError(
+            found, hint="start a daemon, set DOCKER_HOST, or take --engine local"
+        )
+    report(f"engine: local ({found})")
+    return "local"
+
+
+def start(
+    name: str, store: Store, session: Session, options: EngineOptions, report: Report
+) -> Engine:
+    """An engine for one process of a run."""
+    if name == "local":
+        return LocalEngine(store, session, report=report)
+    return docker.DockerEngine(
+        daemon=_daemon(), store=store, session=session, fresh=options.fresh, report=report
+    )
+
+
+def sweep(name: str, store: Store, session: Session) -> int:
+    """Remove what dead runs of this host left in an engine; how many things that were."""
+    gone = dead(store.root)
+    if name == "docker" and gone:
+        return docker.sweep(_daemon(), host=session.host, dead=gone)
+    return 0
+
+
+def clean(name: str, session: Session) -> None:
+    """Remove what the workers of a run left behind, those that were killed too."""
+    if name != "docker":
+        return
+    found = connect()
+    if isinstance(found, Daemon):
+        docker.sweep(found, host=session.host, dead=(session.id,))
+
+
+def _daemon() -> Daemon:
+    found = connect()
+    if isinstance(found, Daemon):
+        return found
+    raise InfrastructureError(found, hint="start the daemon again, or take --engine local")
+
+
+def adds(name: str) -> tuple[tuple[str, str], ...]:
+    """Tools that an engine has beside those of the store, with what identifies them."""
+    gcc = shutil.which("gcc") if name == "local" else None
+    return (("host-gcc", gcc),) if gcc else ()
+
+
+def lacks(name: str) -> tuple[tuple[str, str], ...]:
+    """What an engine cannot have, each with its reason."""
+    if name == "docker":
+        return (("host-gcc", "an image has no host's gcc: --engine local has it"),)
+    scratch = ("root:scratch", "root: scratch needs the docker engine: start a Docker daemon")
+    if shutil.which("gcc"):
+        return (scratch,)
+    return (scratch, ("host-gcc", "no gcc on this machine; to get it: apt-get install gcc"))
