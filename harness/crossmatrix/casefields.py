@@ -244,13 +244,13 @@ def _build_args(values: tuple[str, ...]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class OneOrList:
-    """A mapping that may stand alone for a list of one."""
+    """A value that may stand alone for a list of one."""
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
         return core_schema.no_info_before_validator_function(
-            lambda value: [value] if isinstance(value, dict) else value, handler(source)
+            lambda value: value if isinstance(value, list) else [value], handler(source)
         )
 
     def __get_pydantic_json_schema__(

@@ -8,6 +8,7 @@ refused. The tree is built from pyyaml's events: depth is a number here and no r
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,7 +16,8 @@ from typing import Any, ClassVar, Final, TypeAlias, TypeVar
 
 import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError, model_validator
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import ErrorDetails, PydanticCustomError, core_schema
 
 from crossmatrix.errors import InputError
 
@@ -317,3 +319,20 @@ def _kind(value: object) -> str:
     if isinstance(value, dict):
         return "a mapping"
     return "a list" if isinstance(value, list | tuple) else f"the text {value!r}"
+
+
+class _Schema(GenerateJsonSchema):
+    """A key that may be absent is not one that may be null: YAML's null is a text here."""
+
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+
+def json_schema(adapter: TypeAdapter[Any], title: str) -> str:
+    """The JSON Schema of a file, as text that ends in a newline."""
+    made = adapter.json_schema(schema_generator=_Schema)
+    whole = {"$schema": _Schema.schema_dialect, **made, "title": title}
+    return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
