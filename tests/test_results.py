@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossmatrix.case import HostPort
@@ -174,6 +175,7 @@ def test_last_line_without_its_end(tmp_path: Path) -> None:
     assert found.torn is None
 
 
+@settings(deadline=None)
 @given(cut=st.integers(min_value=0))
 def test_cut_anywhere(cut: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Wherever a file was cut off, it is read up to there, if its first line is whole."""
@@ -189,6 +191,7 @@ def test_cut_anywhere(cut: int, tmp_path_factory: pytest.TempPathFactory) -> Non
         assert len(read(path).items) in (data[:cut].count(b"\n") - 1, data[:cut].count(b"\n"))
 
 
+@settings(deadline=None)
 @given(reason=st.text())
 def test_any_reason(reason: str) -> None:
     """A reason may hold any text; it is always one line, and comes back."""
@@ -354,3 +357,33 @@ def test_published_schema() -> None:
     """docs/results.schema.json is what the code generates."""
     published = Path(__file__).parent.parent / "docs" / "results.schema.json"
     assert json.loads(published.read_text()) == json_schema()
+
+
+def questions() -> list[str]:
+    """The commands that docs/results.md shows, one each."""
+    text = (Path(__file__).parent.parent / "docs" / "results.md").read_text()
+    block = text.partition("```sh\n")[2].partition("```")[0]
+    return [line for line in block.split("\n") if line and not line.startswith("#")]
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="no jq on this machine")
+def test_documented_questions(tmp_path: Path) -> None:
+    """The questions to a file that the documentation shows are answered as it says."""
+    written(
+        tmp_path / "results.jsonl",
+        an_item(executed="qemu"),
+        an_item("a_case", outcome=Outcome.FAIL, reason="wrong\nwant: x"),
+        an_item(target="js/wasm", outcome=Outcome.SKIP, reason="no node"),
+    )
+    answers = [
+        subprocess.run(
+            ["sh", "-c", line], cwd=tmp_path, capture_output=True, text=True, check=True
+        ).stdout
+        for line in questions()
+    ]
+    assert answers == [
+        "FAIL a_case.txtar::trap[linux_arm-cgo0-go1.27]\nwrong\nwant: x\n",
+        "      1 no node\n",
+        "      1 qemu arm\n",
+        "true\n",
+    ]

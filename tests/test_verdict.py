@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossmatrix.case import Condition, Trap
@@ -241,6 +241,7 @@ TRAPS = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(observation=observations(), closing=st.none() | TRAPS)
 def test_laws(observation: Observation, closing: Trap | None) -> None:
     """No failure turns green without its trap, no trap without its failure."""
@@ -267,12 +268,14 @@ def test_laws(observation: Observation, closing: Trap | None) -> None:
     assert found.outcome in (PASS, XFAIL) or found.reason
 
 
+@settings(deadline=None)
 @given(observation=observations(), closing=st.none() | TRAPS)
 def test_judging_again(observation: Observation, closing: Trap | None) -> None:
     """The same trap and the same observation always give the same verdict."""
     assert judge(closing, observation) == judge(closing, observation)
 
 
+@settings(deadline=None)
 @given(text=st.text(max_size=400), lines=st.integers(1, 10), columns=st.integers(2, 20))
 def test_excerpt_is_bounded(text: str, lines: int, columns: int) -> None:
     """An excerpt never has more than one line, and one remark a line, beyond what was asked for."""

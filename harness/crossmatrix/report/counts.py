@@ -58,14 +58,12 @@ def summary_line(run: RunRecord, items: Sequence[ItemRecord]) -> str:
     red = [f"{counts[o]} {WORDS[o]}" for o in WORDS if o.red and counts[o]]
     ran = [item for item in items if item.executed is not None]
     ports = {(item.cell.GOOS, item.cell.GOARCH) for item in ran}
-    runners = sorted({item.executed for item in ran if item.executed is not None})
-    by = f" by {', '.join(runners)}" if runners else ""
     which = f" ({', '.join(red)})" if red else ""
     return (
-        f"{number(len(items), 'item')}: {', '.join(green)}; "
+        f"{number(len(items), 'item')} on {run.engine}: {', '.join(green)}; "
         f"{sum(counts[o] for o in counts if o.red)} red{which}; "
         f"executed {len(ran)} on {number(len(ports), 'port')} "
-        f"({len({arch for _, arch in ports})} GOARCH){by}; engine {run.engine}"
+        f"({len({arch for _, arch in ports})} GOARCH)"
     )
 
 

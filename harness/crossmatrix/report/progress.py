@@ -67,13 +67,13 @@ class Progress:
 
     def _red(self, record: ItemRecord) -> str:
         text = f"{record.verdict} {record.id}: {first_line(record.reason)}"
-        return self._marks.show(text) + "\n"
+        return self._marks.line(text) + "\n"
 
     def _status(self, record: ItemRecord, done: int, total: int, now: float) -> str:
         text = status(self._counts, done, total, now - self._started)
         # A terminal that is written to its last column may start a new line by itself.
         room = self._width - 1
-        whole = f"{text}  {self._marks.show(record.id)}"
+        whole = f"{text}  {self._marks.line(record.id)}"
         return whole if cell_len(whole) <= room else set_cell_size(whole, room)
 
 

@@ -73,6 +73,10 @@ class Marks:
         text = visible(text)
         return text.encode("ascii", "backslashreplace").decode("ascii") if self.plain else text
 
+    def line(self, text: str) -> str:
+        """Any text as one line that can be shown."""
+        return self.show(text.replace("\n", " "))
+
 
 UNICODE: Final = Marks(
     outcomes=dict(zip(WORDS, "✓xsX≠F!", strict=True)), none="·", corner="┌", bar="│", gap="…"
@@ -108,9 +112,10 @@ def render(
     marks: Marks = UNICODE,
     end: EndRecord | None = None,
 ) -> str:
-    """The whole report, no line wider than ``width`` columns (at least 40); it ends in a summary.
+    """The whole report; ``end`` is None where the run was cut short.
 
-    ``end`` is None where the run was cut short.
+    No line is wider than ``width`` columns (at least 40), except the last: it sums the run up, and
+    stays in one piece for whoever searches a log.
     """
     width = max(width, _NARROWEST)
     out = io.StringIO()
@@ -129,6 +134,7 @@ def render(
     )
     for part in _parts(run, items, width, marks, end):
         console.print(part, overflow="fold")
+    console.print(_last(run, items, marks, end), soft_wrap=True)
     return "\n".join(line.rstrip(" ") for line in out.getvalue().split("\n"))
 
 
@@ -139,24 +145,27 @@ def _parts(
     marks: Marks,
     end: EndRecord | None,
 ) -> Iterator[RenderableType]:
-    yield Text(marks.show(_headline(run)))
+    yield Text(marks.line(_headline(run)))
     for band in _bands(items, width, marks):
         yield ""
         yield from band
     yield from _section("", _legend(items, marks))
     yield from _section("skipped", _reasons(items, Outcome.SKIP, marks))
     yield from _section("passed without being executed", _reasons(items, Outcome.PASS, marks))
-    yield from _section("left out of the matrix", [(str(d.count), d.reason) for d in run.dropped])
-    yield from _section("executed", _executed(items))
+    yield from _section("left out of the matrix", _dropped(run, marks))
+    yield from _section("executed", _executed(items, marks))
     yield from _section("slowest", _slowest(items, marks))
     yield from _red(items, marks)
     yield ""
     if end is None or end.interrupted:
         yield Text("The run was cut short: what is missing here was not judged.", style="bold")
+
+
+def _last(run: RunRecord, items: Sequence[ItemRecord], marks: Marks, end: EndRecord | None) -> Text:
     took = "" if end is None else f"; {duration(end.seconds)}"
     red = any(item.verdict.red for item in items)
     style = "bold red" if red else "bold green"
-    yield Text(marks.show(summary_line(run, items) + took), style=style)
+    return Text(marks.line(summary_line(run, items) + took), style=style)
 
 
 def _headline(run: RunRecord) -> str:
@@ -177,12 +186,12 @@ def _bands(items: Sequence[ItemRecord], width: int, marks: Marks) -> Iterator[li
     grid = {square: worst(outcomes) for square, outcomes in squares.items()}
     cases = sorted({case for case, _ in grid})
     targets = sorted({target for _, target in grid})
-    label = max(len(target) for target in targets)
-    names = {case: marks.show(case.removesuffix(".txtar")) for case in cases}
+    label = max(cell_len(marks.line(target)) for target in targets)
+    names = {case: marks.line(case.removesuffix(".txtar")) for case in cases}
     # One column between name and marks, one between two marks, one before a column's own name.
     room = width - label - 2
     longest = max(cell_len(name) for name in names.values())
-    name_width = max(min(longest, room - 2 * min(len(targets), _FEW)), 8)
+    name_width = min(longest, max(room - 2 * min(len(targets), _FEW), 8))
     fitting = max(min((room - name_width) // 2, _BAND), 1)
     count = -(-len(targets) // fitting)
     size = -(-len(targets) // count)
@@ -198,7 +207,7 @@ def _bands(items: Sequence[ItemRecord], width: int, marks: Marks) -> Iterator[li
 def _staircase(targets: Sequence[str], name_width: int, marks: Marks) -> Iterator[Text]:
     for place, target in enumerate(targets):
         bars = f" {marks.bar}" * place
-        yield Text(f"{' ' * name_width}{bars} {marks.corner} {target}", no_wrap=True)
+        yield Text(f"{' ' * name_width}{bars} {marks.corner} {marks.line(target)}", no_wrap=True)
 
 
 def _row(
@@ -242,15 +251,19 @@ def _reasons(items: Sequence[ItemRecord], outcome: Outcome, marks: Marks) -> lis
         for item in items
         if item.verdict is outcome and (outcome is not Outcome.PASS or item.reason)
     ]
-    return [(str(count), marks.show(reason)) for reason, count in by_reason(chosen)]
+    return [(str(count), marks.line(reason)) for reason, count in by_reason(chosen)]
 
 
-def _executed(items: Sequence[ItemRecord]) -> list[tuple[str, ...]]:
+def _dropped(run: RunRecord, marks: Marks) -> list[tuple[str, ...]]:
+    return [(str(dropped.count), marks.line(dropped.reason)) for dropped in run.dropped]
+
+
+def _executed(items: Sequence[ItemRecord], marks: Marks) -> list[tuple[str, ...]]:
     return [
         (
             str(sum(count for _, count in arches)),
-            runner,
-            ", ".join(f"{arch} {count}" for arch, count in arches),
+            marks.line(runner),
+            marks.line(", ".join(f"{arch} {count}" for arch, count in arches)),
         )
         for runner, arches in by_runner(items)
     ]
@@ -271,7 +284,7 @@ def _slowest(items: Sequence[ItemRecord], marks: Marks) -> list[tuple[str, ...]]
                 )
                 if seconds is not None and seconds >= 0.05
             ),
-            marks.show(item.id),
+            marks.line(item.id),
         )
         for item in timed[:_SLOWEST]
     ]
@@ -303,7 +316,7 @@ def _red(items: Sequence[ItemRecord], marks: Marks) -> Iterator[RenderableType]:
     for place, item in enumerate(red):
         whole = place < _WHOLE_REASONS
         yield Text(
-            f"{marks.outcomes[item.verdict]} {item.verdict} {marks.show(item.id)}",
+            f"{marks.outcomes[item.verdict]} {item.verdict} {marks.line(item.id)}",
             style=_COLOURS[item.verdict],
         )
         reason = marks.show(item.reason if whole else first_line(item.reason))
