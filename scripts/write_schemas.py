@@ -1,13 +1,15 @@
 """Write docs/*.schema.json from the dataclasses that the loaders validate with.
 
-Run it after a change of the case head or of matrix.yaml; a test fails when the files are stale.
+Run it after a change of the case head, of matrix.yaml or of the results; a test fails when the
+files are stale.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-from crossmatrix import caseschema, matrix, strict_yaml
+from crossmatrix import caseschema, matrix, results, strict_yaml
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
@@ -17,6 +19,7 @@ def schemas() -> dict[str, str]:
     return {
         "case.schema.json": strict_yaml.json_schema(caseschema.adapter(), "The head of a case"),
         "matrix.schema.json": strict_yaml.json_schema(matrix.adapter(), "matrix.yaml"),
+        "results.schema.json": json.dumps(results.json_schema(), indent=2) + "\n",
     }
 
 
