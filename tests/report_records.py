@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from crossmatrix.case import Role
 from crossmatrix.cell import Cell
 from crossmatrix.observation import Observation, Stage, StageSeen
-from crossmatrix.results import (
+from crossmatrix.records import (
     CellRecord,
     Dropped,
     HostRecord,
@@ -66,7 +66,6 @@ def an_item(
 
 def a_run(*, dropped: tuple[Dropped, ...] = ()) -> RunRecord:
     return RunRecord(
-        schema=1,
         id="7f3a",
         started=datetime(2026, 1, 2, 3, 4, tzinfo=UTC),
         versions={"crossmatrix": "0.1.0", "go1.27": "1.27.3"},

@@ -26,6 +26,7 @@ LAYERS = (
         "binary",
         "check",
         "verdict",
+        "records",
     ),
     (
         "authoring",
@@ -112,7 +113,10 @@ def test_the_edges_do_not_import_each_other() -> None:
 def test_imports_have_no_circle() -> None:
     """Sideways imports do not come back."""
     graph: dict[str, set[str]] = {}
-    names = {p.relative_to(PACKAGE.parent).with_suffix("").as_posix().replace("/", "."): p for p in modules()}
+    names = {
+        p.relative_to(PACKAGE.parent).with_suffix("").as_posix().replace("/", "."): p
+        for p in modules()
+    }
     for name, path in names.items():
         graph[name.removesuffix(".__init__")] = {
             i for i in imports(path) if i in names and i != name

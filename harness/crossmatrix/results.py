@@ -10,166 +10,49 @@ import os
 import platform
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated, Any, ClassVar, Final, Literal, cast
+from typing import Annotated, Any, Final
 
-from pydantic import AwareDatetime, ConfigDict, Field, PlainSerializer, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
-from crossmatrix.case import HostPort, Role
-from crossmatrix.cell import Cell
+from crossmatrix.case import HostPort
 from crossmatrix.errors import InfrastructureError, InputError
-from crossmatrix.observation import Observation, Stage
-from crossmatrix.targets import ARCHES
-from crossmatrix.verdict import Outcome, Verdict
+from crossmatrix.records import (
+    SCHEMA,
+    CellRecord,
+    Dropped,
+    EndRecord,
+    HostRecord,
+    ItemRecord,
+    Record,
+    RunRecord,
+    Selection,
+    StageSeconds,
+    item_record,
+)
 
-SCHEMA: Final = 1
-
-_Seconds = Annotated[float, Field(ge=0)]
-
-
-class _Strict:
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
-
-
-@dataclass(frozen=True, kw_only=True)
-class HostRecord(_Strict):
-    """The machine that builds, in Go's words; ``cpus`` are those that this process may use."""
-
-    GOOS: str
-    GOARCH: str
-    kernel: str
-    cpus: int
-    python: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Selection(_Strict):
-    """What was asked for: the selectors, the Go versions, the paths. Empty means all of them."""
-
-    cells: tuple[str, ...] = ()
-    go: tuple[str, ...] = ()
-    paths: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Dropped(_Strict):
-    """How many cells of the matrix were left out of the run for one reason."""
-
-    reason: str
-    count: Annotated[int, Field(ge=1)]
-
-
-@dataclass(frozen=True, kw_only=True)
-class CellRecord(_Strict):
-    """A cell under Go's own names; of the variables for levels only that of its GOARCH is there.
-
-    ``go`` is the version as the matrix spells it, ``go_version`` the full one.
-    """
-
-    GOOS: str
-    GOARCH: str
-    CGO_ENABLED: Literal["0", "1"]
-    cc: str
-    buildmode: str
-    go: str
-    go_version: str
-    GO386: str | None = None
-    GOAMD64: str | None = None
-    GOARM: str | None = None
-    GOARM64: str | None = None
-    GOMIPS: str | None = None
-    GOMIPS64: str | None = None
-    GOPPC64: str | None = None
-    GORISCV64: str | None = None
-    GOWASM: str | None = None
-
-    @classmethod
-    def of(cls, cell: Cell) -> CellRecord:
-        variables = cast("dict[str, Any]", cell.env())
-        return cls(
-            **variables,
-            cc=cell.cc,
-            buildmode=cell.buildmode,
-            go=cell.go,
-            go_version=cell.go_version,
-        )
-
-    @property
-    def named(self) -> dict[str, str]:
-        """The fields that are there, by name."""
-        values = ((f.name, getattr(self, f.name)) for f in fields(self))
-        return {name: value for name, value in values if value is not None}
-
-    @property
-    def target(self) -> str:
-        """``GOOS/GOARCH[/variant]``, the default level left out."""
-        arch = ARCHES.get(self.GOARCH)
-        level = getattr(self, arch.variable) if arch is not None and arch.variable else None
-        known = arch is not None and level not in (None, arch.default)
-        return "/".join([self.GOOS, self.GOARCH, *([str(level)] if known else [])])
-
-
-@dataclass(frozen=True, kw_only=True)
-class StageSeconds(_Strict):
-    """Wall time of each stage; None where it was not reached."""
-
-    build: _Seconds | None = None
-    inspect: _Seconds | None = None
-    run: _Seconds | None = None
-
-    @property
-    def total(self) -> float:
-        return sum(value for value in (self.build, self.inspect, self.run) if value is not None)
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunRecord(_Strict):
-    """The first line: what ran, where, with which tools."""
-
-    id: str
-    started: AwareDatetime
-    versions: dict[str, str]
-    engine: str
-    preset: str | None
-    host: HostRecord
-    selection: Selection
-    schema: Literal[1]
-    dropped: tuple[Dropped, ...] = ()
-    kind: Literal["run"] = "run"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ItemRecord(_Strict):
-    """One item. ``executed`` names the runner by which the artifact really ran, or is None."""
-
-    id: str
-    case: str
-    role: Role
-    cell: Annotated[CellRecord, PlainSerializer(lambda cell: cell.named)]
-    engine: str
-    verdict: Outcome
-    stage: Stage | None
-    reason: str
-    executed: str | None
-    seconds: StageSeconds
-    digest: str
-    worker: str
-    kind: Literal["item"] = "item"
-
-
-@dataclass(frozen=True, kw_only=True)
-class EndRecord(_Strict):
-    """The last line; a file without one is of a run that was killed, or that still goes."""
-
-    exit: int
-    seconds: _Seconds
-    interrupted: bool
-    kind: Literal["end"] = "end"
-
-
-Record = RunRecord | ItemRecord | EndRecord
+__all__ = [
+    "SCHEMA",
+    "CellRecord",
+    "Dropped",
+    "EndRecord",
+    "HostRecord",
+    "ItemRecord",
+    "Record",
+    "Results",
+    "RunRecord",
+    "Selection",
+    "StageSeconds",
+    "Writer",
+    "dumps",
+    "host_record",
+    "item_record",
+    "json_schema",
+    "loads",
+    "read",
+]
 
 _RECORD: Final[TypeAdapter[Record]] = TypeAdapter(
     Annotated[RunRecord | ItemRecord | EndRecord, Field(discriminator="kind")]
@@ -199,38 +82,6 @@ def host_record(port: HostPort) -> HostRecord:
     )
 
 
-def item_record(
-    *,
-    id: str,
-    case: str,
-    role: Role,
-    cell: Cell,
-    engine: str,
-    verdict: Verdict,
-    observation: Observation | None = None,
-    digest: str = "",
-    worker: str = "main",
-) -> ItemRecord:
-    """The record of an item; ``observation`` is None where nothing could be observed."""
-    observation = observation or Observation()
-    return ItemRecord(
-        id=id,
-        case=case,
-        role=role,
-        cell=CellRecord.of(cell),
-        engine=engine,
-        verdict=verdict.outcome,
-        stage=verdict.stage,
-        reason=verdict.reason,
-        executed=observation.executed,
-        seconds=StageSeconds(
-            **{seen.stage.value: round(max(seen.seconds, 0.0), 3) for seen in observation.stages}
-        ),
-        digest=digest,
-        worker=worker,
-    )
-
-
 def dumps(record: Record) -> str:
     """A record as one line of JSON, without its end of line."""
     data = _RECORD.dump_python(record, mode="json")
@@ -246,9 +97,12 @@ def loads(
 ) -> Record:
     """One line back; raises `InputError` with ``file`` and line ``number`` for any other."""
     try:
-        return _RECORD.validate_json(line)
+        record = _RECORD.validate_json(line)
     except ValidationError as error:
         raise _refusal(error, line, file, number) from None
+    if isinstance(record, RunRecord) and "schema" not in _mapping(line):
+        raise _no_record("run.schema: Field required", file, number)
+    return record
 
 
 def json_schema() -> dict[str, Any]:
@@ -256,6 +110,7 @@ def json_schema() -> dict[str, Any]:
     schema = _RECORD.json_schema(mode="validation")
     for name in ("RunRecord", "ItemRecord", "EndRecord"):
         schema["$defs"][name]["required"].append("kind")
+    schema["$defs"]["RunRecord"]["required"].append("schema")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"One line of a crossmatrix results file, schema {SCHEMA}",
@@ -407,8 +262,12 @@ def _refusal(
         )
     first = error.errors(include_url=False, include_context=False)[0]
     place = ".".join(str(part) for part in first["loc"])
+    return _no_record(f"{place + ': ' if place else ''}{first['msg']}", file, number)
+
+
+def _no_record(why: str, file: Path | str | None, number: int | None) -> InputError:
     return InputError(
-        f"no record of a results file: {place + ': ' if place else ''}{first['msg']}",
+        f"no record of a results file: {why}",
         file=file,
         line=number,
         hint="docs/results.schema.json says what a line holds; do not edit the file by hand",

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from crossmatrix.results import ItemRecord, RunRecord
+from crossmatrix.records import ItemRecord, RunRecord
 from crossmatrix.verdict import Outcome
 
 WORDS: Final = {

@@ -6,8 +6,8 @@ import shlex
 from textwrap import indent
 
 from crossmatrix.observation import Observation, Stage, StageSeen
+from crossmatrix.records import ItemRecord
 from crossmatrix.report.counts import visible
-from crossmatrix.results import ItemRecord
 from crossmatrix.verdict import Outcome, Verdict, excerpt
 
 _LINES = 200

@@ -6,9 +6,9 @@ from collections import Counter
 
 from rich.cells import cell_len, set_cell_size
 
+from crossmatrix.records import ItemRecord
 from crossmatrix.report.counts import WORDS, duration, first_line
 from crossmatrix.report.terminal import UNICODE, Marks
-from crossmatrix.results import ItemRecord
 from crossmatrix.verdict import Outcome
 
 _CLEAR = "\r\x1b[2K"

@@ -14,6 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from crossmatrix.records import EndRecord, ItemRecord, RunRecord
 from crossmatrix.report.counts import (
     WORDS,
     by_outcome,
@@ -26,7 +27,6 @@ from crossmatrix.report.counts import (
     visible,
     worst,
 )
-from crossmatrix.results import EndRecord, ItemRecord, RunRecord
 from crossmatrix.verdict import Outcome
 
 _COLOURS: Final = {
