@@ -1,7 +1,11 @@
 """What is known of each GOOS/GOARCH: one row per port, one row per architecture.
 
-Sources: ``go tool dist list`` of 1.21 to 1.27, cmd/link/internal/<arch>/obj.go (interpreters),
-internal/buildcfg/cfg.go (the variables and their levels), the ELF machine numbers in debug/elf.
+Sources: ``go tool dist list`` of 1.21 to 1.27; internal/buildcfg/cfg.go (the variables and their
+levels); debug/elf (machine numbers). Interpreters: those that glibc (Debian's libc6 of each
+architecture) and musl install, compared with cmd/link/internal/<arch>/obj.go of 1.21 to 1.27. Where
+Go's own linker writes a name that no libc installs (riscv64 ``/lib/ld.so.1`` in all of them, s390x
+``/lib64/ld64.so.1`` up to 1.24, mips64 ``/lib64/ld64.so.1``), that name is left out: such a file
+does not start.
 """
 
 from __future__ import annotations
@@ -17,8 +21,9 @@ Format = Literal["elf", "pe", "macho", "wasm", "xcoff", "plan9"]
 class Arch:
     """One GOARCH.
 
-    ``variable`` is Go's own variable for its levels, ``levels`` a regular expression for what Go
-    accepts and means, ``since`` the first Go minor version that reads the variable.
+    ``variable`` is Go's own variable for its levels, ``levels`` a regular expression for what the
+    newest Go accepts and means, ``since`` the first Go minor version that reads and records the
+    variable. ``other_interpreters`` are those of its further ABIs on linux (soft float, ELFv1).
     """
 
     goarch: str
@@ -34,24 +39,29 @@ class Arch:
     gnu_abi: str = "gnu"
     glibc_interpreter: str = ""
     musl_interpreter: str = ""
+    other_interpreters: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """One port. ``static`` says whether CGO_ENABLED=0 and the default build mode give a static file."""
+    """One port. ``static``: CGO_ENABLED=0 and the default build mode give a static file.
+
+    ``interpreters`` are all that a dynamic program may name; empty where the format has none.
+    """
 
     goos: str
     arch: Arch
     format: Format
     runner: str = ""
     static: bool = False
+    interpreters: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         return f"{self.goos}/{self.arch.goarch}"
 
 
-_ARM64_LEVELS = r"v(8\.[0-9]|9\.[0-5])(,lse|,crypto|,lse,crypto|,crypto,lse)?"
+_ARM64_LEVELS = r"v(8\.[0-9]|9\.[0-5])(,lse|,crypto)*"
 _GLIBC64 = "/lib64/ld64.so"
 
 ARCHES: Final = MappingProxyType(
@@ -75,6 +85,7 @@ ARCHES: Final = MappingProxyType(
                 musl_abi="musleabihf", gnu_abi="gnueabihf",
                 glibc_interpreter="/lib/ld-linux-armhf.so.3",
                 musl_interpreter="/lib/ld-musl-armhf.so.1",
+                other_interpreters=("/lib/ld-linux.so.3", "/lib/ld-musl-arm.so.1"),
             ),
             Arch(
                 goarch="arm64", bits=64, byteorder="little", variable="GOARM64", default="v8.0",
@@ -93,30 +104,35 @@ ARCHES: Final = MappingProxyType(
                 levels="hardfloat|softfloat", qemu="qemu-mips", zig_cpu="mips",
                 musl_abi="musleabihf", gnu_abi="gnueabihf",
                 glibc_interpreter="/lib/ld.so.1", musl_interpreter="/lib/ld-musl-mips.so.1",
+                other_interpreters=("/lib/ld-musl-mips-sf.so.1",),
             ),
             Arch(
                 goarch="mipsle", bits=32, byteorder="little", variable="GOMIPS",
                 default="hardfloat", levels="hardfloat|softfloat", qemu="qemu-mipsel",
                 zig_cpu="mipsel", musl_abi="musleabihf", gnu_abi="gnueabihf",
                 glibc_interpreter="/lib/ld.so.1", musl_interpreter="/lib/ld-musl-mipsel.so.1",
+                other_interpreters=("/lib/ld-musl-mipsel-sf.so.1",),
             ),
             Arch(
                 goarch="mips64", bits=64, byteorder="big", variable="GOMIPS64",
                 default="hardfloat", levels="hardfloat|softfloat", qemu="qemu-mips64",
                 zig_cpu="mips64", musl_abi="muslabi64", gnu_abi="gnuabi64",
-                glibc_interpreter="/lib64/ld64.so.1", musl_interpreter="/lib/ld-musl-mips64.so.1",
+                glibc_interpreter="/lib64/ld.so.1", musl_interpreter="/lib/ld-musl-mips64.so.1",
+                other_interpreters=("/lib/ld-musl-mips64-sf.so.1",),
             ),
             Arch(
                 goarch="mips64le", bits=64, byteorder="little", variable="GOMIPS64",
                 default="hardfloat", levels="hardfloat|softfloat", qemu="qemu-mips64el",
                 zig_cpu="mips64el", musl_abi="muslabi64", gnu_abi="gnuabi64",
-                glibc_interpreter="/lib64/ld64.so.1",
+                glibc_interpreter="/lib64/ld.so.1",
                 musl_interpreter="/lib/ld-musl-mips64el.so.1",
+                other_interpreters=("/lib/ld-musl-mips64el-sf.so.1",),
             ),
             Arch(
                 goarch="ppc64", bits=64, byteorder="big", variable="GOPPC64", default="power8",
                 levels="power(8|9|10)", qemu="qemu-ppc64", zig_cpu="powerpc64",
                 glibc_interpreter=f"{_GLIBC64}.1", musl_interpreter="/lib/ld-musl-powerpc64.so.1",
+                other_interpreters=(f"{_GLIBC64}.2",),
             ),
             Arch(
                 goarch="ppc64le", bits=64, byteorder="little", variable="GOPPC64",
@@ -149,6 +165,16 @@ _FORMATS: Final[dict[str, Format]] = {
     "windows": "pe", "darwin": "macho", "ios": "macho", "js": "wasm", "wasip1": "wasm",
     "aix": "xcoff", "plan9": "plan9",
 }  # fmt: skip
+_SOLARIS: Final = ("/lib/amd64/ld.so.1", "/lib/64/ld.so.1", "/usr/lib/amd64/ld.so.1")
+_INTERPRETERS: Final[dict[str, tuple[str, ...]]] = {
+    "android": ("/system/bin/linker", "/system/bin/linker64"),
+    "dragonfly": ("/usr/libexec/ld-elf.so.2", "/libexec/ld-elf.so.2"),
+    "freebsd": ("/libexec/ld-elf.so.1", "/usr/libexec/ld-elf.so.1"),
+    "illumos": _SOLARIS,
+    "netbsd": ("/libexec/ld.elf_so", "/usr/libexec/ld.elf_so"),
+    "openbsd": ("/usr/libexec/ld.so",),
+    "solaris": _SOLARIS,
+}
 _RUNNERS: Final = {"js": "node", "wasip1": "wazero"}
 _ZIG_OS: Final = {"linux": "linux", "windows": "windows", "freebsd": "freebsd", "netbsd": "netbsd"}
 
@@ -191,7 +217,6 @@ _PORTS: Final = [
     "openbsd/amd64",
     "openbsd/arm",
     "openbsd/arm64",
-    "openbsd/mips64",
     "openbsd/ppc64",
     "openbsd/riscv64",
     "plan9/386",
@@ -206,6 +231,14 @@ _PORTS: Final = [
 ]
 
 
+def _interpreters(goos: str, arch: Arch) -> tuple[str, ...]:
+    if goos == "linux":
+        return (arch.glibc_interpreter, arch.musl_interpreter, *arch.other_interpreters)
+    if goos == "android":
+        return (_INTERPRETERS[goos][arch.bits == 64],)
+    return _INTERPRETERS.get(goos, ())
+
+
 def _target(port: str) -> Target:
     goos, goarch = port.split("/")
     return Target(
@@ -214,6 +247,7 @@ def _target(port: str) -> Target:
         format=_FORMATS.get(goos, "elf"),
         runner=_RUNNERS.get(goos, "qemu" if goos == "linux" else ""),
         static=goos in _CGO0_STATIC,
+        interpreters=_interpreters(goos, ARCHES[goarch]),
     )
 
 
