@@ -89,9 +89,9 @@ def test_by_runner() -> None:
 
 
 def test_by_reason() -> None:
-    """Reasons are told apart by their first line; a missing one is named as such."""
-    items = [an_item(reason=reason) for reason in ("b", "a\nmore", "b\nother", "")]
-    assert by_reason(items) == [("b", 2), ("a", 1), ("no reason given", 1)]
+    """Reasons are counted whole, the way out included; a missing one is named as such."""
+    items = [an_item(reason=reason) for reason in ("b", "a\n  get it so", "b", "")]
+    assert by_reason(items) == [("b", 2), ("a; get it so", 1), ("no reason given", 1)]
 
 
 def test_by_outcome_names_all() -> None:

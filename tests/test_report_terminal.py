@@ -258,10 +258,10 @@ def test_skips_are_counted_by_reason() -> None:
     """Every reason of a skip is there with its count, the most frequent first."""
     items = [
         an_item(target="js/wasm", outcome=Outcome.SKIP, reason="no node"),
-        an_item(target="linux/arm", outcome=Outcome.SKIP, reason="no qemu-arm"),
+        an_item(target="linux/arm", outcome=Outcome.SKIP, reason="no qemu-arm\n  get it so"),
         an_item(target="linux/arm/6", outcome=Outcome.SKIP, reason="no qemu-arm\n  get it so"),
     ]
-    assert "\nskipped\n  2 no qemu-arm\n  1 no node\n" in drawn(*items)
+    assert "\nskipped\n  2 no qemu-arm; get it so\n  1 no node\n" in drawn(*items)
 
 
 def test_many_red_items() -> None:

@@ -39,8 +39,8 @@ _INDENT: Final = " " * 6
 class Verdict:
     """The outcome of one item, the stage that decided it, and why.
 
-    ``reason`` has one line, except for the red outcomes: there its first line says what is wrong,
-    and those after it show what was wanted and what was got.
+    The first line of ``reason`` says it all in short. For the red outcomes, those after it show what
+    was wanted and what was got; for a skip, the way out.
     """
 
     outcome: Outcome

@@ -35,8 +35,11 @@ def by_outcome(items: Iterable[ItemRecord]) -> dict[Outcome, int]:
 
 
 def by_reason(items: Iterable[ItemRecord]) -> list[tuple[str, int]]:
-    """How many items there are for each first line of a reason, the most frequent first."""
-    return _frequent(first_line(item.reason) or "no reason given" for item in items)
+    """How many items there are for each reason, put on one line; the most frequent first."""
+    return _frequent(
+        "; ".join(line.strip() for line in item.reason.split("\n")) or "no reason given"
+        for item in items
+    )
 
 
 def by_runner(items: Iterable[ItemRecord]) -> list[tuple[str, list[tuple[str, int]]]]:
