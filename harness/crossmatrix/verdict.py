@@ -39,8 +39,8 @@ _INDENT: Final = " " * 6
 class Verdict:
     """The outcome of one item, the stage that decided it, and why.
 
-    The first line of ``reason`` says it all in short. For the red outcomes, those after it show what
-    was wanted and what was got; for a skip, the way out.
+    The first line of ``reason`` says it all in short. For the red outcomes, those after it show
+    what was wanted and what was got; for a skip, the way out.
     """
 
     outcome: Outcome
