@@ -140,6 +140,16 @@ def _file_name(value: object) -> str:
     return text
 
 
+def _output(value: object) -> tuple[str, bool]:
+    """The artifact's name, and whether it is exact."""
+    if not isinstance(value, dict):
+        return _file_name(value), False
+    for key in value:
+        if key != "exact":
+            raise problem(f"unknown key {key!r}", hint=nearest(key, ("exact",)), at=(key,))
+    return _file_name(value.get("exact", "")), True
+
+
 def _stdin(value: object) -> str:
     text = a_text(value)
     if len(text.encode()) > STDIN_LIMIT:
@@ -293,6 +303,21 @@ Variable = Annotated[
     str, *described(_shaped("[A-Za-z_][A-Za-z0-9_]*", "write the name of a variable"))
 ]
 FileName = Annotated[str, *described(_file_name)]
+Output = Annotated[
+    tuple[str, bool],
+    *described(
+        _output,
+        anyOf=[
+            {"type": "string"},
+            {
+                "type": "object",
+                "properties": {"exact": {"type": "string"}},
+                "required": ["exact"],
+                "additionalProperties": False,
+            },
+        ],
+    ),
+]
 Stdin = Annotated[str, *described(_stdin)]
 ExitStatus = Annotated[int, *described(_whole(0, 255), type="integer", minimum=0, maximum=255)]
 Count = Annotated[int, *described(_whole(1, 1 << 30), type="integer", minimum=1)]

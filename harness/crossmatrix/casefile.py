@@ -6,6 +6,7 @@ Whatever is wrong with it is an `InputError` with file and line, before anything
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +18,17 @@ from crossmatrix.casechecks import REMEDY_FOLDER, check, check_program, faults, 
 from crossmatrix.errors import InputError
 from crossmatrix.observation import Stage
 
-__all__ = ["HEAD_NAME", "check", "from_archive", "from_mapping", "load", "parse", "universe"]
+__all__ = [
+    "HEAD_NAME",
+    "check",
+    "from_archive",
+    "from_mapping",
+    "load",
+    "parse",
+    "read_bytes",
+    "read_folder",
+    "universe",
+]
 
 HEAD_NAME: Final = "case.yaml"
 MAX_BYTES: Final = 4 << 20
@@ -31,7 +42,7 @@ def load(path: Path, *, root: Path) -> Case:
     """
     if path.is_dir():
         path = path / HEAD_NAME
-    archive = _folder(path.parent) if path.name == HEAD_NAME else parse(_read(path), path)
+    archive = read_folder(path.parent) if path.name == HEAD_NAME else parse(read_bytes(path), path)
     try:
         name = path.relative_to(root).as_posix()
     except ValueError:
@@ -80,7 +91,8 @@ def from_mapping(head: Mapping[str, Any], *, path: Path, name: str, line: int = 
     return _case(node, path, name, files={}, remedy_files={})
 
 
-def _read(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """A file of a case, of bounded size; raises `InputError`."""
     try:
         if not path.is_file():
             raise InputError("no such case", file=path, hint="name a .txtar or a folder of a case")
@@ -95,8 +107,9 @@ def _read(path: Path) -> bytes:
         ) from None
 
 
-def _folder(folder: Path) -> txtar.Archive:
-    head = _read(folder / HEAD_NAME)
+def read_folder(folder: Path) -> txtar.Archive:
+    """A case's folder as an archive, its files sorted by name; raises `InputError`."""
+    head = read_bytes(folder / HEAD_NAME)
     files: list[txtar.File] = []
     total = len(head)
     for path in sorted(folder.rglob("*")):
@@ -106,7 +119,7 @@ def _folder(folder: Path) -> txtar.Archive:
             )
         if path.is_dir() or path == folder / HEAD_NAME:
             continue
-        data = _read(path)
+        data = read_bytes(path)
         total += len(data)
         if total > MAX_BYTES or len(files) >= MAX_FILES:
             raise InputError(
@@ -164,7 +177,7 @@ def _case(
         remedy_files=remedy_files,
         head=yaml.plain(node),
     )
-    for line, what, hint in sorted(faults(case, node)):
+    for line, what, hint in sorted(faults(case, node), key=itemgetter(0)):
         raise InputError(what, file=path, line=line or None, hint=hint)
     return case
 
@@ -192,8 +205,7 @@ def _overlay(
 
 
 def _build(item: schema.BuildHead, line: int) -> Build:
-    exact = isinstance(item.output, schema.OutputHead)
-    output = item.output.exact if isinstance(item.output, schema.OutputHead) else item.output
+    output, exact = item.output or (None, False)
     return Build(
         env=tuple(item.env.items()),
         unset=item.unset,

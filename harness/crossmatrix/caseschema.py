@@ -29,6 +29,7 @@ from crossmatrix.casefields import (
     ModeMatch,
     OneOrList,
     OrFalse,
+    Output,
     Prose,
     Ref,
     RunnerName,
@@ -92,19 +93,10 @@ class BuildHead(Strict):
     steps: Annotated[
         tuple[Argv, ...] | None, Field(description="argv lists, run instead of go build")
     ] = None
-    output: Annotated[
-        OutputHead | FileName | None, Field(description="the artifact, {exact: NAME}, or none")
-    ] = None
+    output: Annotated[Output | None, Field(description="the artifact, or none")] = None
     cc: Annotated[CcName | None, Field(description="overrides the cell's C compiler")] = None
     tools: Annotated[tuple[Word, ...] | None, Field(description="further programs in PATH")] = None
     modules: Annotated[YesNo | None, Field(description="fetch go.mod's modules before")] = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class OutputHead(Strict):
-    """The artifact by its exact name, no suffix added."""
-
-    exact: FileName
 
 
 @dataclass(frozen=True, kw_only=True)

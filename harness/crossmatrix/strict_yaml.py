@@ -82,7 +82,7 @@ def load(text: str, file: Place) -> Node:
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise InputError(
-            f"no valid YAML: character #x{ord(error.character):04x} is not allowed",
+            f"no valid YAML: character #x{ord(text[error.position]):04x} is not allowed",
             file=file,
             line=line,
             hint='write it as an escape in a double-quoted text: "\\t"',
