@@ -131,6 +131,7 @@ ARCHES: Final = MappingProxyType(
             Arch(
                 goarch="ppc64", bits=64, byteorder="big", variable="GOPPC64", default="power8",
                 levels="power(8|9|10)", qemu="qemu-ppc64", zig_cpu="powerpc64",
+                gnu_abi="",
                 glibc_interpreter=f"{_GLIBC64}.1", musl_interpreter="/lib/ld-musl-powerpc64.so.1",
                 other_interpreters=(f"{_GLIBC64}.2",),
             ),
@@ -176,7 +177,12 @@ _INTERPRETERS: Final[dict[str, tuple[str, ...]]] = {
     "solaris": _SOLARIS,
 }
 _RUNNERS: Final = {"js": "node", "wasip1": "wazero"}
-_ZIG_OS: Final = {"linux": "linux", "windows": "windows", "freebsd": "freebsd", "netbsd": "netbsd"}
+_ZIG_ABIS: Final = {
+    **{("freebsd", goarch): "" for goarch in ("386", "amd64", "arm64", "riscv64")},
+    **{("netbsd", goarch): "" for goarch in ("386", "amd64", "arm64")},
+    **{(goos, "arm"): "eabihf" for goos in ("freebsd", "netbsd")},
+    **{("windows", goarch): "gnu" for goarch in ("386", "amd64", "arm64")},
+}
 
 _PORTS: Final = [
     "aix/ppc64",
@@ -260,16 +266,22 @@ def target(goos: str, goarch: str) -> Target | None:
 
 
 def zig_triple(goos: str, goarch: str, libc: str = "") -> str | None:
-    """zig's ``-target`` for a port, or None where zig's C compiler cannot serve it.
+    """zig's ``-target`` for a port, or None where zig has no such libc.
 
-    ``libc`` is ``musl`` (the default on linux), ``gnu`` or ``gnu.2.17``.
+    ``libc`` is ``musl`` (the default on linux), ``gnu`` or ``gnu.2.17``; elsewhere it is the
+    system's own. Sources: the libcs that ``zig targets`` of 0.17 lists, and a compile for each row.
     """
     row = target(goos, goarch)
-    if row is None or goos not in _ZIG_OS or not row.arch.zig_cpu:
+    if row is None or not row.arch.zig_cpu:
         return None
     arch = row.arch
     if goos == "linux":
         kind, _, floor = (libc or "musl").partition(".")
-        abi = arch.musl_abi if kind == "musl" else arch.gnu_abi
+        abi = {"musl": arch.musl_abi, "gnu": arch.gnu_abi}.get(kind, "")
+        if not abi or (floor and kind != "gnu"):
+            return None
         return f"{arch.zig_cpu}-linux-{abi}" + (f".{floor}" if floor else "")
-    return f"{arch.zig_cpu}-{_ZIG_OS[goos]}" + ("-gnu" if goos == "windows" else "")
+    if (goos, goarch) not in _ZIG_ABIS or libc:
+        return None
+    abi = _ZIG_ABIS[goos, goarch]
+    return f"{arch.zig_cpu}-{goos}" + (f"-{abi}" if abi else "")
