@@ -43,6 +43,8 @@ def _ordered(text: str) -> str:
     if not isinstance(node, yaml.Table) or not node.entries:
         return ""
     starts = [(key.line - 1, key.text) for key, _ in node.entries]
+    if any(name not in KEYS for _, name in starts):
+        return ""
     if any(not lines[start].startswith((name, f"'{name}", f'"{name}')) for start, name in starts):
         return ""
     cuts = [_comments_above(lines, start) for start, _ in starts]
@@ -61,8 +63,8 @@ def _comments_above(lines: list[str], start: int) -> int:
 
 
 def _body(lines: list[str]) -> list[str]:
-    """A block without the empty lines at its end."""
+    """A block without the empty lines at its end, between its trailing comments too."""
     end = len(lines)
-    while end and not lines[end - 1].strip():
+    while end and (not lines[end - 1].strip() or lines[end - 1].startswith("#")):
         end -= 1
-    return lines[:end]
+    return lines[:end] + [line for line in lines[end:] if line.strip()]

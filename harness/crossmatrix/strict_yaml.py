@@ -274,6 +274,8 @@ def validate(node: Node, adapter: TypeAdapter[T], file: Place) -> T:
 
 def _faults(node: Node, error: ValidationError) -> Iterator[tuple[int, str, str]]:
     for detail in error.errors(include_url=False):
+        if detail["type"] == "too_short" and detail["input"]:
+            continue  # pydantic does not count the items that it has already found at fault
         context = detail.get("ctx", {})
         place = (*detail["loc"], *context.get("at", ()))
         what, hint = _explain(detail, _keys(node, detail))
