@@ -1,0 +1,3 @@
+module crossmatrix/supervisor
+
+go 1.21
