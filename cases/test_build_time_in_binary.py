@@ -1,0 +1,55 @@
+"""A case that needs code: two builds of one program, compared byte by byte."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from crossmatrix.observation import Observation
+from crossmatrix.plan import Plan
+
+FILES = {
+    "go.mod": "module pitfall\n\ngo 1.21\n",
+    "main.go": "package main\n\nvar built string\n\nfunc main() {\n\tprintln(built)\n}\n",
+}
+
+
+def stamped(time: str) -> dict[str, list[str]]:
+    """How a release script stamps its build."""
+    return {"args": ["-trimpath", f"-ldflags=-X main.built={time}"]}
+
+
+@pytest.mark.case(
+    title="The time of the build, stamped into the program, makes every build another one",
+    why=(
+        "A release that is built again from the same commit should come out the same.\n"
+        "-X main.built=$(date +%s) makes that impossible, with -trimpath too.\n"
+    ),
+    refs=["https://reproducible-builds.org/docs/source-date-epoch/", "https://go.dev/blog/rebuild"],
+    cells={"GOOS": "linux", "GOARCH": ["amd64", "arm64"], "CGO_ENABLED": "0", "cc": "none"},
+    each=[{"build": stamped("1700000000")}, {}],
+    run="false",
+    remedy={
+        "what": "Stamp the commit's own time: git log -1 --format=%ct.",
+        "build": stamped("1700000000"),
+    },
+)
+@pytest.mark.trap(when={"each": "2"}, stage="inspect", signature="^sha256: want [0-9a-f]{64}, got ")
+def test_build_time_in_binary(
+    plan: Callable[..., Plan], observe: Any, judge: Callable[[Observation], None]
+) -> None:
+    """Two builds, a second apart, give the same file."""
+    first = observe(plan(files=FILES, build=stamped("1732186800")))
+    second = observe(plan(files=FILES, build=stamped("1732186801")))
+    if first.facts is None or second.facts is None:
+        judge(first if first.facts is None else second)
+        return
+    want, got = first.facts.sha256, second.facts.sha256
+    text = "" if want == got else f"sha256: want {want}, got {got}\n"
+    judge(
+        observe.text(
+            "inspect", ("cmp", "first", "second"), int(want != got), text, unmet=want != got
+        )
+    )
