@@ -101,29 +101,25 @@ ARCHES: Final = MappingProxyType(
             ),
             Arch(
                 goarch="mips", bits=32, byteorder="big", variable="GOMIPS", default="hardfloat",
-                levels="hardfloat|softfloat", qemu="qemu-mips", zig_cpu="mips",
-                musl_abi="musleabihf", gnu_abi="gnueabihf",
+                levels="hardfloat|softfloat", qemu="qemu-mips",
                 glibc_interpreter="/lib/ld.so.1", musl_interpreter="/lib/ld-musl-mips.so.1",
                 other_interpreters=("/lib/ld-musl-mips-sf.so.1",),
             ),
             Arch(
                 goarch="mipsle", bits=32, byteorder="little", variable="GOMIPS",
                 default="hardfloat", levels="hardfloat|softfloat", qemu="qemu-mipsel",
-                zig_cpu="mipsel", musl_abi="musleabihf", gnu_abi="gnueabihf",
                 glibc_interpreter="/lib/ld.so.1", musl_interpreter="/lib/ld-musl-mipsel.so.1",
                 other_interpreters=("/lib/ld-musl-mipsel-sf.so.1",),
             ),
             Arch(
                 goarch="mips64", bits=64, byteorder="big", variable="GOMIPS64",
                 default="hardfloat", levels="hardfloat|softfloat", qemu="qemu-mips64",
-                zig_cpu="mips64", musl_abi="muslabi64", gnu_abi="gnuabi64",
                 glibc_interpreter="/lib64/ld.so.1", musl_interpreter="/lib/ld-musl-mips64.so.1",
                 other_interpreters=("/lib/ld-musl-mips64-sf.so.1",),
             ),
             Arch(
                 goarch="mips64le", bits=64, byteorder="little", variable="GOMIPS64",
                 default="hardfloat", levels="hardfloat|softfloat", qemu="qemu-mips64el",
-                zig_cpu="mips64el", musl_abi="muslabi64", gnu_abi="gnuabi64",
                 glibc_interpreter="/lib64/ld.so.1",
                 musl_interpreter="/lib/ld-musl-mips64el.so.1",
                 other_interpreters=("/lib/ld-musl-mips64el-sf.so.1",),
@@ -270,6 +266,8 @@ def zig_triple(goos: str, goarch: str, libc: str = "") -> str | None:
 
     ``libc`` is ``musl`` (the default on linux), ``gnu`` or ``gnu.2.17``; elsewhere it is the
     system's own. Sources: the libcs that ``zig targets`` of 0.17 lists, and a compile for each row.
+    The mips family has none: the go command passes -mhard-float, which zig takes for a CPU feature
+    that it does not know.
     """
     row = target(goos, goarch)
     if row is None or not row.arch.zig_cpu:
