@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import click
 
-from crossmatrix import __version__, authoring, doctor, explain, project, results
+from crossmatrix import __version__, authoring, explain, project, results
 from crossmatrix.errors import HarnessError, InputError
 from crossmatrix.project import Options
 from crossmatrix.report import terminal
@@ -42,7 +42,9 @@ def _told(function: Callable[P, T]) -> Callable[P, T]:
 def _matrix_options(function: Callable[P, T]) -> Callable[P, T]:
     """The options that choose cells, the same everywhere."""
     for option in (
-        click.option("--preset", default="default", help="A preset of matrix.yaml.", show_default=True),
+        click.option(
+            "--preset", default="default", help="A preset of matrix.yaml.", show_default=True
+        ),
         click.option(
             "--cells",
             multiple=True,
@@ -50,9 +52,7 @@ def _matrix_options(function: Callable[P, T]) -> Callable[P, T]:
             help="Only cells like 'linux/*', cgo1 or zig; '!*/wasm' leaves some out. Repeatable.",
         ),
         click.option("--go", default="", metavar="V,V", help="Only these Go versions: 1.21,1.27."),
-        click.option(
-            "--matrix", type=click.Path(path_type=Path), help="Another matrix.yaml."
-        ),
+        click.option("--matrix", type=click.Path(path_type=Path), help="Another matrix.yaml."),
     ):
         function = option(function)
     return function
@@ -141,9 +141,7 @@ def _split(args: Sequence[str]) -> tuple[list[str], list[str]]:
         (paths if is_path and not (rest and rest[-1] in _VALUED) else rest).append(arg)
     for arg in paths:
         if not Path(arg.partition("::")[0]).exists():
-            raise InputError(
-                f"{arg}: no such case", hint="`crossmatrix list` shows what there is"
-            )
+            raise InputError(f"{arg}: no such case", hint="`crossmatrix list` shows what there is")
     return paths, rest
 
 
@@ -151,7 +149,7 @@ _VALUED = ("-k", "-m", "-n", "-o", "-p", "-W", "--junitxml", "--maxfail", "--des
 
 
 def _places(paths: Sequence[str]) -> list[str]:
-    """Tell pytest where cases lie that are in no project of this folder, and where to keep its own."""
+    """Tell pytest of cases outside of any project here, and where to keep its own files."""
     places = [Path(path.partition("::")[0]).resolve() for path in paths]
     named = [f"--xm-path={place}" for place in places]
     packaged = data_dir() / "cases"
@@ -166,7 +164,7 @@ def _pytest(args: Sequence[str]) -> int:
     """Run pytest as a child that gets our signals, and wait for it to have cleaned up."""
     child = subprocess.Popen([sys.executable, "-m", "pytest", *args])
 
-    def forward(signum: int, frame: FrameType | None) -> None:
+    def forward(signum: int, _frame: FrameType | None) -> None:
         child.send_signal(signum)
 
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -230,7 +228,9 @@ def list_(
 @main.command("explain", short_help="Print the plan of an item; run nothing.")
 @click.argument("item")
 @_matrix_options
-@click.option("--engine", type=click.Choice(["docker", "local"]), default="docker", show_default=True)
+@click.option(
+    "--engine", type=click.Choice(["docker", "local"]), default="docker", show_default=True
+)
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 @_told
 def explain_(
@@ -321,6 +321,8 @@ def doctor_(fetch: bool, as_json: bool) -> None:
     store = Store(report=lambda text: click.echo(text, err=True))
     if fetch:
         project.fetch(store.names(), store, lambda text: click.echo(text, err=True))
+    from crossmatrix import doctor
+
     found: Any = doctor.survey(store)
     click.echo(json.dumps(doctor.data(found), indent=2) if as_json else doctor.render(found))
 

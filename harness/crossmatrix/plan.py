@@ -54,7 +54,7 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class Expectation:
-    """What must be true of the stages' output. ``run_named``: the case says something of the run."""
+    """What must be true of the stages' output. ``run_named``: the case speaks of the run."""
 
     exit: int = 0
     stdout: tuple[TextWanted, ...] = ()
@@ -124,9 +124,9 @@ def items(
 def with_named_ccs(
     case: Case, cells: tuple[Cell, ...], selectors: tuple[Selector, ...]
 ) -> tuple[Cell, ...]:
-    """The run's cells, and at its targets those of a C compiler that the case lists by name."""
+    """The run's cells, and at its cgo targets those of a C compiler that the case lists by name."""
     named = [cc for cc in case.cells.values("cc") if cc != DEFAULT_CC]
-    added = tuple(replace(cell, cgo=True, cc=cc) for cell in cells for cc in named)
+    added = tuple(replace(cell, cc=cc) for cell in cells if cell.cgo for cc in named)
     return tuple(dict.fromkeys((*cells, *select(added, selectors))))
 
 
@@ -204,9 +204,7 @@ def make(
     whole, files = overlay(item, port)
     build = whole.build
     cc = build.cc or cell.cc
-    base = planbuild.overlaid(
-        planbuild.base_env(cell), (), planbuild.cc_env(cc, cell).items()
-    )
+    base = planbuild.overlaid(planbuild.base_env(cell), (), planbuild.cc_env(cc, cell).items())
     named = dict(build.env)
     artifact = planbuild.output_name(build, cell, {**base, **named})
     filler = Filler(cell=cell, app=artifact or "app", versions=versions or {})
@@ -260,7 +258,7 @@ def _wanted(
     return Wanted(
         goos=port[0] if port else None,
         goarch=port[1] if port else None,
-        variant=planbuild.wanted_variant(build, cell, env),
+        variant=planbuild.wanted_variant(cell, env),
         cgo={"0": False, "1": True}.get(cgo or ""),
         go_version=cell.go_version,
         buildmode=build.buildmode or cell.buildmode,
