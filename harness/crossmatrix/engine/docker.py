@@ -21,7 +21,7 @@ from crossmatrix.engine.docker_box import (
     Kind,
     tightened,
 )
-from crossmatrix.engine.docker_cache import Caches
+from crossmatrix.engine.docker_cache import GO_CACHE, ZIG_CACHE, Caches
 from crossmatrix.engine.docker_daemon import Daemon, connect, faults
 from crossmatrix.engine.docker_scratch import ScratchBox
 from crossmatrix.engine.session import Session
@@ -81,11 +81,6 @@ class DockerEngine:
     def describe(self) -> Mapping[str, str]:
         return dict(self._daemon.versions)
 
-    def missing(self) -> tuple[tuple[str, str], ...]:
-        """What no container of this engine can have, each with its reason."""
-        why = str(MissingToolError(_LOCAL.format("host-gcc"), command=_USE_LOCAL))
-        return (("host-gcc", why.replace("\n ", ";")),)
-
     @contextmanager
     def builder(self, needs: BuilderNeeds) -> Iterator[Box]:
         for name in needs.tools:
@@ -94,18 +89,17 @@ class DockerEngine:
         if cc not in _CC:
             raise MissingToolError(_LOCAL.format(cc), command=_USE_LOCAL)
         image = self._image(images.builder(self._store, needs.go, zig=cc == "zig"))
-        caches = self._caches.of(needs)
-        self._caches.fill(needs, image, caches)
         layout = _builder_layout(needs, zig=cc == "zig")
-        kind = Kind(image=image, walls=BUILDER, caches=caches)
+        kind = Kind(image=image, walls=BUILDER, caches=self._caches.of(needs))
+        first = (images.SUPERVISOR, "seed", ZIG_CACHE, _ZIG_CACHE) if cc == "zig" else ()
         with self._holder(kind) as holder:
-            first = (images.SUPERVISOR, "seed", "/cache/zig", _ZIG_CACHE) if cc == "zig" else ()
+            self._caches.fill(needs, layout, holder)
             yield DockerBox(holder=holder, layout=layout, first=first)
 
     @contextmanager
     def runner(self, needs: RunnerNeeds) -> Iterator[Box]:
-        image = self._image(images.runner(self._store))
         layout, extra = self._runner_layout(needs)
+        image = self._image(images.runner(self._store))
         own = (needs.pids, needs.memory, needs.nofile)
         pids = None if needs.pids is None else needs.pids + _OWN_LIMIT_PIDS
         if needs.root == "scratch":
@@ -169,6 +163,8 @@ class DockerEngine:
         tool = needs.tool
         if tool:
             self._store.get("qemu" if tool.startswith("qemu-") else tool)
+            if tool == "node":
+                self._store.get("nodelibs")
             folder = "qemu/bin" if tool.startswith("qemu-") else tool
             paths[f"tool:{tool}"] = paths["tool:runner"] = f"/opt/{folder}/{tool}"
         if tool == "node":
@@ -191,7 +187,7 @@ def _builder_layout(needs: BuilderNeeds, *, zig: bool) -> Layout:
         **_PATHS,
         **{f"goroot:{version}": f"/opt/go/{version}" for version in needs.go},
         "goroot": first,
-        "gocache": "/cache/go",
+        "gocache": GO_CACHE,
         "zigcache": _ZIG_CACHE,
         "gomodcache": "/cache/mod",
         "path": ":".join([f"{first}/bin", *(["/opt/zig"] if zig else []), "/bin"]),

@@ -41,7 +41,7 @@ _LONGEST = 120_000
 _OOM = "[oom]"
 _OOM_KILLS = (
     "cat /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control 2>/dev/null"
-    " | grep '^oom_kill ' | cut -d' ' -f2"
+    " | sed -n 's/^oom_kill //p'"
 )
 
 
@@ -175,6 +175,10 @@ class Holder:
             except NotFound:
                 return None
 
+    def exists(self, path: str) -> bool:
+        with faults("looking into a container"):
+            return self._stat(path) is not None
+
     def _stat(self, path: str) -> dict[str, Any] | None:
         """What the daemon says of a path, its mode in the bits of Go's io/fs.FileMode."""
         api = self.client.api
@@ -228,16 +232,16 @@ class Holder:
                 self.broken |= ended.how == _OOM
                 return ended
             self.broken = True
-            self.container.reload()
-            if self.container.status != "running":
-                raise InfrastructureError(
-                    "the container is gone in the middle of a command",
-                    hint="was it removed from outside, or did the machine run out of memory?",
-                )
             if done.exit != _SIGKILL:
                 why = done.stderr.decode("utf-8", "replace").strip()
                 raise InfrastructureError(f"the supervisor ended with {done.exit}: {why}")
-            starved = self.execute("/bin/sh", "-c", _OOM_KILLS).stdout.strip() not in (b"", b"0")
+            kills = self.execute("/bin/sh", "-c", _OOM_KILLS)
+        if kills.exit != 0 or not kills.stdout.strip().isdigit():
+            raise InfrastructureError(
+                "the container is gone in the middle of a command",
+                hint="was it removed from outside, or did the machine run out of memory?",
+            )
+        starved = int(kills.stdout) > 0
         return told(limits, begun, exit=_SIGKILL, signal=9, oom=starved)
 
     def discard(self) -> None:

@@ -11,7 +11,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,17 +74,17 @@ class ScratchBox:
 
     def _observed(self, container: Container, command: Command) -> Ended:
         limits = command.limits
-        streams = _attach(container, stdin=bool(command.stdin))
-        begun = time.monotonic()
-        try:
-            container.start()
-        except APIError as error:
-            cannot = _refused(error)
-            if cannot is None:
-                raise
-            return told(limits, begun, exit=cannot[0], start_error=cannot[1])
-        threading.Thread(target=_feed, args=(streams, command.stdin), daemon=True).start()
-        output, over = _read(streams, begun + limits.seconds, limits.output)
+        with _attached(container, stdin=bool(command.stdin)) as streams:
+            begun = time.monotonic()
+            try:
+                container.start()
+            except APIError as error:
+                cannot = _refused(error)
+                if cannot is None:
+                    raise
+                return told(limits, begun, exit=cannot[0], start_error=cannot[1])
+            threading.Thread(target=_feed, args=(streams, command.stdin), daemon=True).start()
+            output, over = _read(streams, begun + limits.seconds, limits.output)
         if over:
             with suppress(APIError):
                 container.kill()
@@ -107,12 +107,20 @@ class ScratchBox:
         )
 
 
-def _attach(container: Container, *, stdin: bool) -> socket.socket:
-    """The streams of a container that has not started: nothing that it says can be missed."""
+@contextmanager
+def _attached(container: Container, *, stdin: bool) -> Iterator[socket.socket]:
+    """The streams of a container that has not started: nothing that it says can be missed.
+
+    They are closed before it is killed: the daemon waits for somebody to read the rest.
+    """
     params = {"stdin": int(stdin), "stdout": 1, "stderr": 1, "stream": 1}
     attached: Any = container.attach_socket(params=params)
-    raw: socket.socket = getattr(attached, "_sock", attached)
-    return raw
+    try:
+        yield getattr(attached, "_sock", attached)
+    finally:
+        attached.close()
+        if response := getattr(attached, "_response", None):
+            response.close()
 
 
 def _feed(streams: socket.socket, data: bytes) -> None:

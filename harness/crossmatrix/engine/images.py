@@ -13,7 +13,7 @@ import io
 import json
 import stat
 import tarfile
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
@@ -23,7 +23,7 @@ from docker.errors import ImageNotFound
 from filelock import FileLock
 
 from crossmatrix.engine.docker_daemon import architecture, faults
-from crossmatrix.errors import InfrastructureError, MissingToolError
+from crossmatrix.errors import InfrastructureError
 from crossmatrix.toolchain import Store, Tool
 
 USER: Final = 65534
@@ -104,13 +104,15 @@ def builder(store: Store, go: Iterable[str], *, zig: bool) -> Image:
 
 
 def runner(store: Store) -> Image:
-    """The image that executes: every runner that the store has, each a layer."""
+    """The image that executes: every runner that the store holds already, each a layer."""
     layers = [_base(store)]
-    for part in (_qemu, _wazero, _node, _libraries):
-        try:
-            layers.append(part(store))
-        except MissingToolError:
-            continue
+    if qemu := store.find("qemu"):
+        layers.append(_tree(qemu, "opt/qemu"))
+    if wazero := store.find("wazero"):
+        layers.append(_single(wazero, "opt/wazero/wazero"))
+    node, libraries = store.find("node"), store.find("nodelibs")
+    if node and libraries:
+        layers += [_single(node, "opt/node/node"), _libraries(libraries)]
     return Image(kind="runner", layers=tuple(layers))
 
 
@@ -142,15 +144,13 @@ def ensure(client: DockerClient, image: Image, locks: Path, report: Callable[[st
     return image.name
 
 
-def prune(client: DockerClient, keep: Collection[str] = ()) -> tuple[str, ...]:
-    """Remove the images that this package made, those in ``keep`` and those in use excepted."""
+def prune(client: DockerClient, unwanted: Callable[[str], bool]) -> tuple[str, ...]:
+    """Remove those images of this package whose names are ``unwanted`` and that nothing uses."""
     removed = []
     with faults("removing old images"):
         for image in client.images.list(filters={"label": IMAGE_LABEL}):
-            for tag in image.tags:
-                if tag not in keep and not client.containers.list(
-                    all=True, filters={"ancestor": tag}
-                ):
+            for tag in filter(unwanted, image.tags):
+                if not client.containers.list(all=True, filters={"ancestor": tag}):
                     client.images.remove(tag)
                     removed.append(tag)
     return tuple(removed)
@@ -266,7 +266,7 @@ def _copy(name: str, source: Path) -> Entry:
     return Entry(name=name, mode=stat.S_IFREG | mode, source=source, size=seen.st_size)
 
 
-def _walk(root: Path, prefix: str) -> Iterator[Entry]:
+def walk(root: Path, prefix: str) -> Iterator[Entry]:
     """A folder of the store below ``prefix``, in a fixed order; absolute links are followed."""
     yield _folder(prefix)
     for path in sorted(root.iterdir()):
@@ -274,7 +274,7 @@ def _walk(root: Path, prefix: str) -> Iterator[Entry]:
         if path.is_symlink() and not path.readlink().is_absolute():
             yield _link(name, str(path.readlink()))
         elif path.is_dir():
-            yield from _walk(path, name)
+            yield from walk(path, name)
         elif path.is_file():
             yield _copy(name, path)
 
@@ -288,7 +288,7 @@ def _tree(tool: Tool, place: str) -> Layer:
     return Layer(
         name=f"{tool.name}",
         digest=f"{tool.digest} {place}",
-        entries=lambda: (*_parents(place), *_walk(tool.root, place)),
+        entries=lambda: (*_parents(place), *walk(tool.root, place)),
     )
 
 
@@ -326,23 +326,8 @@ def _base(store: Store) -> Layer:
     return Layer(name="busybox", digest=f"{busybox.digest} {supervisor.digest}", entries=entries)
 
 
-def _qemu(store: Store) -> Layer:
-    return _tree(store.get("qemu"), "opt/qemu")
-
-
-def _wazero(store: Store) -> Layer:
-    return _single(store.get("wazero"), "opt/wazero/wazero")
-
-
-def _node(store: Store) -> Layer:
-    store.get("nodelibs")
-    return _single(store.get("node"), "opt/node/node")
-
-
-def _libraries(store: Store) -> Layer:
+def _libraries(tool: Tool) -> Layer:
     """node's libraries in /lib, where every glibc looks; the loader where node's header asks."""
-    store.get("node")
-    tool = store.get("nodelibs")
 
     def entries() -> Iterator[Entry]:
         yield _folder("lib")

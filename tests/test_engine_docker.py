@@ -1,0 +1,620 @@
+"""The Docker engine against a real daemon: walls, warm pairs, ends, and what is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crossmatrix.command import Command, Ended, File, Limits
+from crossmatrix.engine import Box, docker_box
+from crossmatrix.engine.docker import RUN_LABEL, DockerEngine, sweep
+from crossmatrix.engine.docker_daemon import Daemon, connect
+from crossmatrix.engine.session import Session
+from crossmatrix.errors import HarnessError, InfrastructureError, MissingToolError
+from crossmatrix.needs import BuilderNeeds, RunnerNeeds, Warm
+from crossmatrix.toolchain import Store
+
+pytestmark = pytest.mark.engine
+
+GO = "1.27.3"
+PACKAGES = ("fmt", "io", "os", "strings", "time")
+ZOO = b"""package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+)
+
+func main() {
+	switch os.Args[1] {
+	case "hello":
+		fmt.Println("hello")
+	case "copy":
+		io.Copy(os.Stdout, os.Stdin)
+	case "hang":
+		time.Sleep(time.Hour)
+	case "spam":
+		for {
+			fmt.Println(strings.Repeat("x", 1000))
+		}
+	case "crash":
+		panic("on purpose")
+	case "eat":
+		var all [][]byte
+		for {
+			piece := make([]byte, 1<<20)
+			for i := range piece {
+				piece[i] = 1
+			}
+			all = append(all, piece)
+		}
+	case "list":
+		entries, err := os.ReadDir("/")
+		for _, entry := range entries {
+			fmt.Println(entry.Name())
+		}
+		fmt.Println(err)
+	case "child":
+		_, err := os.StartProcess("/bin/sh", []string{"sh"}, &os.ProcAttr{})
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+"""
+SHELL = {"PATH": "⟦path⟧", "HOME": "⟦home⟧", "TMPDIR": "⟦tmp⟧"}
+
+
+@pytest.fixture(scope="module")
+def daemon() -> Daemon:
+    found = connect()
+    if isinstance(found, str):
+        pytest.skip(found)
+    return found
+
+
+@pytest.fixture(scope="module")
+def store() -> Store:
+    return Store()
+
+
+@pytest.fixture(scope="module")
+def session(store: Store) -> Session:
+    return Session.open(store.root)
+
+
+@pytest.fixture(scope="module")
+def engine(daemon: Daemon, store: Store, session: Session) -> Iterator[DockerEngine]:
+    made = DockerEngine(daemon=daemon, store=store, session=session)
+    yield made
+    made.close()
+
+
+def sh(box: Box, script: str, *, seconds: float = 20, **limits: Any) -> Ended:
+    command = Command(
+        argv=("sh", "-c", script), env=SHELL, limits=Limits(seconds=seconds, **limits)
+    )
+    return box.run(command)
+
+
+def go_build(engine: DockerEngine, goos: str, goarch: str, *flags: str) -> File:
+    """The test program for a port, built in a builder whose cache the harness has filled."""
+    port = {"GOOS": goos, "GOARCH": goarch, "CGO_ENABLED": "0"}
+    warm = Warm(go=GO, env=tuple(sorted(port.items())), flags=flags, packages=PACKAGES)
+    env = SHELL | port
+    env |= {"GOCACHE": "⟦gocache⟧", "GOMODCACHE": "⟦gomodcache⟧", "GODEBUG": "goindex=0"}
+    env |= {"GOENV": "off", "GOFLAGS": "", "GOPROXY": "off", "GOTOOLCHAIN": "local"}
+    with engine.builder(BuilderNeeds(go=(GO,), warm=warm)) as box:
+        box.put({"go.mod": File(data=b"module zoo\ngo 1.21\n"), "main.go": File(data=ZOO)})
+        argv = ("go", "build", *flags, "-o", "zoo", ".")
+        ended = box.run(Command(argv=argv, env=env, limits=Limits(seconds=300)))
+        assert (ended.exit, ended.stderr) == (0, b"")
+        artifact = box.get("zoo")
+    assert artifact is not None
+    return artifact
+
+
+def native() -> str:
+    return {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
+
+
+@pytest.fixture(scope="module")
+def zoo(engine: DockerEngine) -> File:
+    return go_build(engine, "linux", native())
+
+
+def visit(box: Box, what: str, *, seconds: float = 20, stdin: bytes = b"", **limits: Any) -> Ended:
+    """Run the test program, which must lie in the box already."""
+    return box.run(
+        Command(
+            argv=("⟦work⟧/zoo", what),
+            env={},
+            limits=Limits(seconds=seconds, **limits),
+            stdin=stdin,
+        )
+    )
+
+
+# what a box is
+
+
+def test_built_in_one_container_and_run_in_another(engine: DockerEngine, zoo: File) -> None:
+    """An artifact comes out of the builder with its mode, goes into the runner, and runs."""
+    assert zoo.mode == 0o755
+    with engine.runner(RunnerNeeds()) as box:
+        box.put({"zoo": zoo})
+        ended = visit(box, "hello")
+    assert (ended.exit, ended.stdout, ended.how) == (0, b"hello\n", "")
+
+
+@pytest.mark.parametrize(
+    ("goos", "goarch", "needs", "argv"),
+    [
+        ("linux", "s390x", RunnerNeeds(tool="qemu-s390x"), ("⟦tool:qemu-s390x⟧", "⟦work⟧/zoo")),
+        (
+            "wasip1",
+            "wasm",
+            RunnerNeeds(tool="wazero"),
+            ("⟦tool:wazero⟧", "run", "⟦work⟧/zoo"),
+        ),
+        (
+            "js",
+            "wasm",
+            RunnerNeeds(tool="node", go=GO),
+            ("⟦tool:node⟧", "⟦tool:wasm_exec⟧", "⟦work⟧/zoo"),
+        ),
+    ],
+    ids=["qemu", "wazero", "node"],
+)
+def test_every_runner_of_the_image_runs(
+    engine: DockerEngine, goos: str, goarch: str, needs: RunnerNeeds, argv: tuple[str, ...]
+) -> None:
+    """qemu, wazero and node (with its libraries and that Go's script) execute a foreign program."""
+    zoo = go_build(engine, goos, goarch)
+    with engine.runner(needs) as box:
+        box.put({"zoo": zoo})
+        ended = box.run(Command(argv=(*argv, "hello"), env=SHELL, limits=Limits(seconds=60)))
+    assert (ended.exit, ended.stdout) == (0, b"hello\n"), ended.stderr
+
+
+def test_walls(engine: DockerEngine) -> None:
+    """A case is nobody, without capabilities or network, on a read-only root, its volume nosuid."""
+    script = """
+        id -u; id -g; grep -E 'CapEff|NoNewPrivs' /proc/self/status
+        ls /sys/class/net; ulimit -c; grep ' /w ' /proc/mounts
+        touch /x; touch /cache/go/x; touch /opt/x; echo $HOME; ls -d $HOME $TMPDIR; touch /tmp/ok
+    """
+    with engine.builder(BuilderNeeds(go=(GO,))) as box:
+        ended = sh(box, script)
+    lines = ended.stdout.decode().split("\n")
+    assert lines[:2] == ["65534", "65534"]
+    assert [line.split()[-1] for line in lines[2:4]] == ["0000000000000000", "1"]
+    assert lines[4:6] == ["lo", "0"]
+    assert {"nosuid", "nodev", "rw"} <= set(lines[6].split()[3].split(","))
+    assert lines[7:10] == ["/w/home", "/w/home", "/w/tmp"]
+    assert ended.stderr.count(b"Read-only file system") == 3
+    assert b"/tmp/ok" not in ended.stderr
+
+
+def test_boxes_of_an_item_share_nothing(engine: DockerEngine) -> None:
+    """What the builder writes anywhere is not to be seen in the runner."""
+    with engine.builder(BuilderNeeds(go=(GO,))) as builder, engine.runner(RunnerNeeds()) as box:
+        sh(builder, "touch /w/work/seen /tmp/seen /dev/shm/seen")
+        assert sh(box, "find / -xdev -name seen; ls /w/work /tmp /dev/shm").stdout == (
+            b"/dev/shm:\n\n/tmp:\n\n/w/work:\n"
+        )
+
+
+def test_volume_has_a_quota(engine: DockerEngine) -> None:
+    """A program that fills its work volume is told so, and the machine's disk is not touched."""
+    with engine.runner(RunnerNeeds()) as box:
+        ended = sh(box, "dd if=/dev/zero of=big bs=1M count=2000")
+    assert b"No space left on device" in ended.stderr
+
+
+def test_only_regular_files_come_out(engine: DockerEngine) -> None:
+    """Links are not followed at any place of a path; a pipe or a sparse giant is no file."""
+    script = """
+        mkdir -p a/b; echo yes >a/b/file; chmod 640 a/b/file
+        ln -s a/b/file link; ln -s a folder; mkfifo pipe; truncate -s 1T giant
+    """
+    with engine.runner(RunnerNeeds()) as box:
+        sh(box, script)
+        names = ("link", "folder/b/file", "pipe", "giant", "a", "none", "a/none")
+        assert [box.get(name) for name in names] == [None] * len(names)
+        assert box.get("a/b/file") == File(data=b"yes\n", mode=0o640)
+
+
+def test_missing_tools_are_named(engine: DockerEngine) -> None:
+    """What the builder image cannot have is a `MissingToolError` with the way out."""
+    wanted = (BuilderNeeds(go=(GO,), cc="host-gcc"), BuilderNeeds(go=(GO,), tools=("git",)))
+    for needs, name in zip(wanted, ("host-gcc", "git"), strict=True):
+        with (
+            pytest.raises(MissingToolError, match=f"has no {name}.*\n.*--engine local"),
+            engine.builder(needs),
+        ):
+            pass
+
+
+# warm containers
+
+
+def host_name(box: Box) -> bytes:
+    return sh(box, "hostname").stdout
+
+
+def test_warm_container_comes_back_clean(engine: DockerEngine) -> None:
+    """The next item gets the same container, without the last one's files and processes."""
+    with engine.runner(RunnerNeeds()) as box:
+        first = host_name(box)
+        sh(box, "touch x /tmp/x /dev/shm/x; mkdir -p d/e; chmod 0 d; nohup sleep 1000 >/dev/null &")
+    with engine.runner(RunnerNeeds()) as box:
+        assert host_name(box) == first
+        assert (
+            sh(box, "ls -A . /tmp /dev/shm $HOME $TMPDIR | grep -v ':$'; true").stdout.split() == []
+        )
+        assert b"sleep 1000" not in sh(box, "ps -o args").stdout
+
+
+def test_fresh_containers_are_not_used_again(
+    daemon: Daemon, store: Store, session: Session
+) -> None:
+    """With ``fresh`` every item has a container of its own."""
+    engine = DockerEngine(daemon=daemon, store=store, session=session, fresh=True)
+    names = set()
+    for _ in range(2):
+        with engine.runner(RunnerNeeds()) as box:
+            names.add(host_name(box))
+    engine.close()
+    assert len(names) == 2
+
+
+def test_own_limits_mean_an_own_container(engine: DockerEngine) -> None:
+    """A case's lower limits hold in a container that no other item gets."""
+    needs = RunnerNeeds(memory=64 << 20, nofile=50, pids=10)
+    with engine.runner(RunnerNeeds()) as box:
+        usual = host_name(box)
+    with engine.runner(needs) as box:
+        own = host_name(box)
+        assert sh(box, "ulimit -n").stdout == b"50\n"
+        assert sh(box, "x=xxxxxxxx; while :; do x=$x$x; done").how == "[oom]"
+    with engine.runner(needs) as box:
+        assert len({own, usual, host_name(box)}) == 3
+
+
+def test_failed_item_takes_its_container_along(engine: DockerEngine) -> None:
+    """Where the harness itself fails in the middle of an item, the container is thrown away."""
+    with pytest.raises(ValueError, match="on purpose"), engine.runner(RunnerNeeds()) as box:  # noqa: PT012
+        first = host_name(box)
+        raise ValueError("on purpose")
+    with engine.runner(RunnerNeeds()) as box:
+        assert host_name(box) != first
+
+
+# how commands end
+
+
+@pytest.mark.parametrize("root", ["runner", "scratch"])
+@pytest.mark.parametrize(
+    ("what", "limits", "exit_status", "how"),
+    [
+        ("hang", {"seconds": 1.5}, 137, "[timeout 1.5s]"),
+        ("spam", {"output": 10_000}, 137, "[output limit"),
+        ("crash", {}, 2, ""),
+        ("eat", {}, 137, "[oom]"),
+    ],
+)
+def test_ends_are_told_alike(
+    engine: DockerEngine,
+    zoo: File,
+    root: str,
+    what: str,
+    limits: dict[str, Any],
+    exit_status: int,
+    how: str,
+) -> None:
+    """A program that hangs, floods, panics or eats all memory ends in the same words anywhere."""
+    memory = 128 << 20 if what == "eat" else None
+    with engine.runner(RunnerNeeds(root=root, memory=memory)) as box:
+        box.put({"zoo": zoo})
+        ended = visit(box, what, **limits)
+    assert (ended.exit, ended.how[: len(how)], bool(ended.how)) == (exit_status, how, bool(how))
+    assert len(ended.stdout) <= 10_000
+
+
+@pytest.mark.parametrize("root", ["runner", "scratch"])
+@pytest.mark.parametrize(
+    ("file", "exit_status", "why"),
+    [
+        (None, 127, "no such file or directory"),
+        (File(data=b"\x7fELF, but nothing else", mode=0o755), 126, "exec format error"),
+        (File(data=b"#!/bin/sh\n", mode=0o644), 126, "permission denied"),
+    ],
+    ids=["absent", "wrong-format", "not-executable"],
+)
+def test_refused_starts_are_observations(
+    engine: DockerEngine, root: str, file: File | None, exit_status: int, why: str
+) -> None:
+    """What the kernel refuses to start is told alike in any root, whatever the runtime says."""
+    with engine.runner(RunnerNeeds(root=root)) as box:
+        box.put({} if file is None else {"zoo": file})
+        ended = visit(box, "hello")
+    assert (ended.exit, ended.how) == (exit_status, f"[cannot start: {why}]")
+    assert (ended.stdout, ended.stderr) == (b"", b"")
+
+
+@pytest.mark.parametrize("root", ["runner", "scratch"])
+def test_stdin_reaches_the_program(engine: DockerEngine, zoo: File, root: str) -> None:
+    """All of the input comes in, and its end too."""
+    text = b"line\n" * 10_000
+    with engine.runner(RunnerNeeds(root=root)) as box:
+        box.put({"zoo": zoo})
+        assert visit(box, "copy", stdin=text).stdout == text
+
+
+def test_too_long_a_command_is_refused_in_words(engine: DockerEngine, zoo: File) -> None:
+    """Input that no argument of Linux can hold is an error with the way out, and no crash."""
+    with engine.runner(RunnerNeeds()) as box:
+        box.put({"zoo": zoo})
+        with pytest.raises(HarnessError, match="into a file of the case"):
+            visit(box, "copy", stdin=bytes(200_000))
+
+
+def test_program_that_kills_its_supervisor(engine: DockerEngine) -> None:
+    """``kill -9 -1`` is the program's own end, and the container is replaced."""
+    with engine.runner(RunnerNeeds()) as box:
+        first = host_name(box)
+        ended = sh(box, "kill -9 -1")
+        assert (ended.exit, ended.how) == (137, "[exit 137 SIGKILL]")
+    with engine.runner(RunnerNeeds()) as box:
+        assert host_name(box) != first
+
+
+def test_program_that_stops_its_supervisor(
+    engine: DockerEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A supervisor that can watch no more is watched from outside: a timeout all the same."""
+    monkeypatch.setattr(docker_box, "GRACE", 1.0)
+    with engine.runner(RunnerNeeds()) as box:
+        ended = sh(box, "kill -STOP $PPID; sleep 1000", seconds=1)
+    assert ended.how == "[timeout 1s]"
+
+
+# the empty root
+
+
+def test_scratch_root_is_empty(engine: DockerEngine, zoo: File) -> None:
+    """Nothing is there but the work volume and what the container runtime itself mounts."""
+    with engine.runner(RunnerNeeds(root="scratch")) as box:
+        box.put({"zoo": zoo})
+        seen = set(visit(box, "list").stdout.decode().split())
+    assert seen - {".dockerenv", "run"} == {"dev", "etc", "proc", "sys", "w", "<nil>"}
+
+
+def test_scratch_tells_a_missing_interpreter(engine: DockerEngine) -> None:
+    """A dynamic executable without its loader cannot be started: exit 127."""
+    zoo = go_build(engine, "linux", native(), "-buildmode=pie")
+    with engine.runner(RunnerNeeds(root="scratch")) as box:
+        box.put({"zoo": zoo})
+        ended = visit(box, "hello")
+    assert (ended.exit, ended.how) == (127, "[cannot start: no such file or directory]")
+
+
+def test_scratch_leaves_a_programs_own_words_alone(engine: DockerEngine, zoo: File) -> None:
+    """A program that fails to start a child, and says so, was itself started."""
+    with engine.runner(RunnerNeeds(root="scratch")) as box:
+        box.put({"zoo": zoo})
+        ended = visit(box, "child")
+    assert (ended.exit, ended.how) == (1, "")
+    assert ended.stderr == b"fork/exec /bin/sh: no such file or directory\n"
+
+
+# caches
+
+
+def test_case_cannot_write_into_a_cache(engine: DockerEngine) -> None:
+    """A case can neither change the GOCACHE nor make itself the owner of it."""
+    with engine.builder(BuilderNeeds(go=(GO,))) as box:
+        ended = sh(
+            box,
+            "touch /cache/go/x; chmod 777 /cache/go; rm -rf /cache/go/*; mount -o remount,rw /cache/go",
+        )
+    assert ended.exit != 0
+
+
+def test_second_build_compiles_no_standard_package(engine: DockerEngine, zoo: File) -> None:
+    """With a cache that the harness filled, a build takes a fraction of the cold one."""
+    begun = time.monotonic()
+    assert go_build(engine, "linux", native()).data == zoo.data
+    assert time.monotonic() - begun < 8
+
+
+# what breaks, and what is left
+
+
+def left(daemon: Daemon, run: str) -> int:
+    wanted: dict[str, Any] = {"label": f"{RUN_LABEL}={run}"}
+    client = daemon.client
+    return len(client.containers.list(all=True, filters=wanted)) + len(
+        client.volumes.list(filters=wanted)
+    )
+
+
+def test_close_leaves_nothing(daemon: Daemon, store: Store, session: Session) -> None:
+    """After `close`, twice, nothing of the run is at the daemon."""
+    own = replace(session, id="test-close")
+    engine = DockerEngine(daemon=daemon, store=store, session=own)
+    with engine.runner(RunnerNeeds()):
+        assert left(daemon, own.id) == 2
+    engine.close()
+    engine.close()
+    assert left(daemon, own.id) == 0
+
+
+def test_sweep_removes_what_a_dead_run_left(daemon: Daemon, store: Store, session: Session) -> None:
+    """Containers and volumes of a dead run of this host go, those of another host stay."""
+    runs = (replace(session, id="dead"), replace(session, id="dead", host="elsewhere"))
+    engines = [DockerEngine(daemon=daemon, store=store, session=s) for s in runs]
+    for engine in engines:
+        with engine.runner(RunnerNeeds()):
+            pass
+    assert sweep(daemon, host=session.host, dead=("dead",)) == 2
+    assert left(daemon, "dead") == 2
+    engines[1].close()
+
+
+def test_container_removed_in_the_middle_is_a_fault(daemon: Daemon, engine: DockerEngine) -> None:
+    """A container that goes away under a command is an infrastructure error, never an end."""
+
+    def remove() -> None:
+        time.sleep(1)
+        daemon.client.containers.get(first).remove(force=True)
+
+    with pytest.raises(InfrastructureError), engine.runner(RunnerNeeds()) as box:  # noqa: PT012
+        first = host_name(box).decode().strip()
+        thread = threading.Thread(target=remove)
+        thread.start()
+        try:
+            sh(box, "sleep 100")
+        finally:
+            thread.join()
+
+
+@dataclass
+class Relay:
+    """A socket before the daemon's own, which can be cut."""
+
+    path: Path
+    target: str
+
+    def __post_init__(self) -> None:
+        self.server = socket.socket(socket.AF_UNIX)
+        self.server.bind(str(self.path))
+        self.server.listen()
+        self.open: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = self.server.accept()
+                far = socket.socket(socket.AF_UNIX)
+                far.connect(self.target)
+                self.open += [near, far]
+                for a, b in ((near, far), (far, near)):
+                    threading.Thread(target=self._copy, args=(a, b), daemon=True).start()
+
+    def _copy(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(1 << 16):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    def cut(self) -> None:
+        self.path.unlink()
+        self.server.close()
+        for end in self.open:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+
+@pytest.fixture
+def cuttable(
+    daemon: Daemon,
+    store: Store,
+    session: Session,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[tuple[DockerEngine, Callable[[], None]]]:
+    """An engine whose daemon can be taken away, and what takes it away."""
+    kind = daemon.client.api.base_url.partition(":")[0]
+    if kind != "http+docker":
+        pytest.skip(f"the daemon is reached by {kind}, not by a socket of this machine")
+    where = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
+    relay = Relay(tmp_path / "relay.sock", where)
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{relay.path}")
+    found = connect()
+    assert isinstance(found, Daemon)
+    own = replace(session, id="test-relay")
+    yield DockerEngine(daemon=found, store=store, session=own), relay.cut
+    found.client.close()
+    sweep(daemon, host=own.host, dead=(own.id,))
+    assert left(daemon, own.id) == 0
+
+
+@pytest.mark.parametrize("root", ["runner", "scratch"])
+def test_daemon_gone_in_the_middle_is_a_fault(
+    cuttable: tuple[DockerEngine, Callable[[], None]], zoo: File, root: str
+) -> None:
+    """A daemon that dies under a command is an infrastructure error, and so is all after it."""
+    engine, cut = cuttable
+    with pytest.raises(InfrastructureError), engine.runner(RunnerNeeds(root=root)) as box:  # noqa: PT012
+        box.put({"zoo": zoo})
+        threading.Timer(1.5, cut).start()
+        visit(box, "hang", seconds=30)
+    with pytest.raises(InfrastructureError), engine.runner(RunnerNeeds(root=root)):
+        pass
+    engine.close()
+
+
+def test_no_daemon_is_told_soon(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where no daemon answers, `connect` says where it looked, and does not wait for long."""
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    begun = time.monotonic()
+    found = connect()
+    assert isinstance(found, str)
+    assert f"{tmp_path}/none.sock" in found
+    assert time.monotonic() - begun < 5
+
+
+INTERRUPTED = """
+    from crossmatrix.command import Command, Limits
+    from crossmatrix.engine.docker import DockerEngine, connect
+    from crossmatrix.engine.session import Session
+    from crossmatrix.needs import RunnerNeeds
+    from crossmatrix.toolchain import Store
+    import dataclasses
+
+    store = Store()
+    session = dataclasses.replace(Session.open(store.root), id="test-interrupt")
+    engine = DockerEngine(daemon=connect(), store=store, session=session)
+    try:
+        with engine.runner(RunnerNeeds()) as box:
+            box.put({})
+            print("ready", flush=True)
+            box.run(Command(argv=("sleep", "100"), env={"PATH": "/bin"}, limits=Limits(seconds=99)))
+    finally:
+        engine.close()
+"""
+
+
+def test_interrupt_in_the_middle_leaves_nothing(daemon: Daemon, engine: DockerEngine) -> None:
+    """Ctrl-C while a command runs ends soon, and no container or volume is left."""
+    with engine.runner(RunnerNeeds()):
+        pass  # the image is there
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(INTERRUPTED)], stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    with process.stdout as output:
+        assert output.readline() == b"ready\n"
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=20) != 0
+    assert left(daemon, "test-interrupt") == 0
