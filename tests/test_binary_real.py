@@ -18,9 +18,11 @@ pytestmark = pytest.mark.engine
 
 VERSION = "1.27.3"
 PORTS = (
-    "linux/386", "linux/amd64", "linux/arm", "linux/mips", "linux/s390x", "android/arm64",
-    "freebsd/amd64", "openbsd/amd64", "darwin/arm64", "windows/amd64", "plan9/386", "aix/ppc64",
-    "js/wasm", "wasip1/wasm",
+    "linux/amd64", "linux/s390x", "openbsd/amd64", "windows/amd64", "js/wasm", "wasip1/wasm",
+)  # fmt: skip
+MORE_PORTS = (
+    "linux/386", "linux/arm", "linux/mips", "android/arm64", "freebsd/amd64", "darwin/arm64",
+    "plan9/386", "aix/ppc64",
 )  # fmt: skip
 
 Build = Callable[..., Path]
@@ -47,7 +49,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
         }  # fmt: skip
         if arch.default:
             env[arch.variable] = arch.default
-        argv = [go, "build", "-buildvcs=false", *flags, "-o", out, "."]
+        argv: list[str | Path] = [go, "build", "-buildvcs=false", *flags, "-o", out, "."]
         done = subprocess.run(argv, cwd=folder, env=env, capture_output=True, check=False)
         assert done.returncode == 0, done.stderr.decode()
         return out
@@ -68,12 +70,14 @@ def wanted(port: str, buildmode: str = "default") -> check.Wanted:
     )
 
 
-@pytest.mark.parametrize("port", PORTS)
+@pytest.mark.parametrize(
+    "port", [*PORTS, *(pytest.param(port, marks=pytest.mark.night) for port in MORE_PORTS)]
+)
 def test_hello_is_as_wanted(build: Build, port: str) -> None:
     """A hello without cgo meets every automatic check of its own port, and of no other."""
     facts = binary.read(build(port))
     assert check.compare(facts, wanted(port)) == ()
-    for other in PORTS:
+    for other in (*PORTS, *MORE_PORTS):
         assert other == port or check.compare(facts, wanted(other))
 
 
@@ -81,7 +85,6 @@ def test_hello_is_as_wanted(build: Build, port: str) -> None:
     ("port", "mode", "kind", "interpreter"),
     [
         ("linux/amd64", "pie", "pie", ARCHES["amd64"].glibc_interpreter),
-        ("linux/arm64", "pie", "pie", ARCHES["arm64"].glibc_interpreter),
         ("wasip1/wasm", "c-shared", "dyn", None),
     ],
 )
@@ -100,10 +103,10 @@ def test_build_modes(
 @pytest.mark.parametrize("port", ["linux/amd64", "js/wasm"])
 def test_stripped_programs_keep_their_build_info(build: Build, port: str) -> None:
     """Without symbols and DWARF the build info is still there."""
-    facts = binary.read(build(port, "-ldflags=-s -w", "-trimpath"))
+    facts = binary.read(build(port, "-ldflags=-s -w"))
     assert (facts.stripped, facts.dwarf) == ("yes", "no")
     assert check.compare(facts, wanted(port)) == ()
-    assert binary.value(facts, "go.-trimpath") == "true"
+    assert binary.value(facts, "go.-ldflags") == "-s -w"
 
 
 def test_build_info_without_section_headers(build: Build) -> None:
@@ -116,7 +119,7 @@ def test_build_info_without_section_headers(build: Build) -> None:
     assert check.compare(facts, wanted("linux/amd64")) == ()
 
 
-@pytest.mark.parametrize("port", ["linux/amd64", "linux/mips", "openbsd/amd64", "wasip1/wasm"])
+@pytest.mark.parametrize("port", ["linux/amd64", "linux/s390x", "openbsd/amd64", "wasip1/wasm"])
 def test_damaged_programs(build: Build, port: str) -> None:
     """Real programs, cut or with bits turned, give facts or an InputError."""
     whole = build(port, "-ldflags=-s -w").read_bytes()
