@@ -20,7 +20,9 @@ _SUFFIXES = {
     "plugin": {"": ".so"},
 }
 _STD_FLAGS = ("-race", "-msan", "-asan", "-trimpath", "-tags", "-gcflags", "-asmflags")
-_GO_VARIABLES = re.compile(r"(GO(?!CACHE|MODCACHE|PATH|ROOT|ENV|PROXY|WORK|TOOLCHAIN).*|CGO_.*|CC|CXX)\Z")
+_GO_VARIABLES = re.compile(
+    r"(GO(?!CACHE|MODCACHE|PATH|ROOT|ENV|PROXY|WORK|TOOLCHAIN).*|CGO_.*|CC|CXX)\Z"
+)
 _IMPORTS = re.compile(
     rb'^\s*import\s*(?:\((?P<block>[^)]*)\)|(?:[\w.]+\s+)?"(?P<one>[^"\n]+)")', re.MULTILINE
 )
@@ -162,7 +164,7 @@ def warm_for(
     return Warm(go=go, env=variables, flags=tuple(flags), packages=packages)
 
 
-def wanted_variant(build: Build, cell: Cell, env: Mapping[str, str]) -> str | None:
+def wanted_variant(cell: Cell, env: Mapping[str, str]) -> str | None:
     """The level to check an artifact for; None where the case unset it or Go swallows it."""
     port = effective(env)
     if port is None:

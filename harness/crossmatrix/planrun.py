@@ -17,6 +17,9 @@ from crossmatrix.targets import ARCHES, target
 
 RUN_SECONDS = 60.0
 
+_NOTHING: Final = RunnerNeeds()
+_NO_COMMAND: Final = Command(argv=(), env={}, limits=Limits(seconds=RUN_SECONDS))
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunPlan:
@@ -26,8 +29,8 @@ class RunPlan:
     """
 
     runner: str
-    needs: RunnerNeeds = RunnerNeeds()
-    command: Command = Command(argv=(), env={}, limits=Limits(seconds=RUN_SECONDS))
+    needs: RunnerNeeds = _NOTHING
+    command: Command = _NO_COMMAND
     files: tuple[str, ...] = ()
     dirs: tuple[str, ...] = ()
     unreached: str = ""

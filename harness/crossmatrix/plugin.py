@@ -137,7 +137,9 @@ def _roots(config: pytest.Config) -> tuple[Path, ...]:
     named += [Path(path).resolve() for path in config.getini("crossmatrix_cases")]
     roots = []
     for place in _places(config):
-        roots += [root for root in named if place.is_relative_to(root) or root.is_relative_to(place)]
+        roots += [
+            root for root in named if place.is_relative_to(root) or root.is_relative_to(place)
+        ]
         for folder in (place, *place.parents):
             if (folder / project.MATRIX).is_file() and (folder / "cases").is_dir():
                 cases = folder / "cases"
@@ -163,7 +165,9 @@ def _start(config: pytest.Config, roots: tuple[Path, ...]) -> None:
     state = State(
         project=loaded, roots=roots, store=store, session=None, prepared=None, report=report
     )
-    found = [item for path in _case_paths(config, state) for item in loaded.items(loaded.case(path))]
+    found = [
+        item for path in _case_paths(config, state) for item in loaded.items(loaded.case(path))
+    ]
     config.stash[STATE] = state
     if config.option.collectonly:
         return
@@ -184,7 +188,9 @@ def _start(config: pytest.Config, roots: tuple[Path, ...]) -> None:
 def _case_paths(config: pytest.Config, state: State) -> list[Path]:
     paths: dict[Path, None] = {}
     for place in _places(config):
-        tops = [place] if state.accepts(place) else [r for r in state.roots if r.is_relative_to(place)]
+        tops = (
+            [place] if state.accepts(place) else [r for r in state.roots if r.is_relative_to(place)]
+        )
         for top in tops:
             paths.update(dict.fromkeys(p for p in project.case_files(top) if _is_case(p)))
     return list(paths)
@@ -197,7 +203,7 @@ def _is_case(path: Path) -> bool:
 def _end_on_signals() -> None:
     """SIGTERM and SIGHUP end a run as Ctrl-C does: cleaned up, with what was done kept."""
 
-    def interrupt(signum: int, frame: FrameType | None) -> None:
+    def interrupt(signum: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt(signal.Signals(signum).name)
 
     for number in (signal.SIGTERM, signal.SIGHUP):

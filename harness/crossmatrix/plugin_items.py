@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from crossmatrix import casefile, results
-from crossmatrix import report as reports
 from crossmatrix import verdict as verdicts
 from crossmatrix.case import Case
 from crossmatrix.cell import Cell
@@ -18,6 +17,7 @@ from crossmatrix.errors import HarnessError, MissingToolError
 from crossmatrix.observation import Observation, Stage, StageSeen
 from crossmatrix.plan import Item, Plan, make
 from crossmatrix.plugin_state import State
+from crossmatrix.report.junit import failure_text
 from crossmatrix.results import ItemRecord
 from crossmatrix.verdict import Outcome, Verdict
 
@@ -26,19 +26,19 @@ PLANNED = pytest.StashKey[Plan]()
 SEEN = pytest.StashKey[tuple[Verdict, Observation, Plan]]()
 
 
-class Judged(Exception):
+class JudgedError(Exception):
     """An item that went wrong; its message is what a reader needs."""
 
 
-class TrapClosed(Judged):
+class TrapClosed(JudgedError):
     """The trap closed as recorded: the expected failure."""
 
 
-class WrongFailure(Judged):
+class WrongFailure(JudgedError):
     """The trap closed in another way than recorded."""
 
 
-class Unexpected(Judged):
+class Unexpected(JudgedError):
     """Something went wrong where no trap is in force."""
 
 
@@ -55,7 +55,7 @@ def settle(item: pytest.Item, made: Plan, seen: Observation, found: Verdict) -> 
     if found.outcome is Outcome.SKIP:
         pytest.skip(found.reason)
     if found.outcome.red:
-        item.add_report_section("call", "crossmatrix", reports.failure_text(made.item, seen, found))
+        item.add_report_section("call", "crossmatrix", failure_text(found, seen, id=made.item))
     if found.outcome in _RAISED:
         raise _RAISED[found.outcome](found.reason)
 
@@ -106,7 +106,7 @@ class CaseItem(pytest.Item):
         settle(self, made, seen, verdicts.judge(trap, seen))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        if isinstance(excinfo.value, Judged | HarnessError):
+        if isinstance(excinfo.value, JudgedError | HarnessError):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
 
@@ -192,7 +192,9 @@ def plan(crossmatrix_item: Item, request: pytest.FixtureRequest) -> Callable[...
         old = crossmatrix_item.case
         case = casefile.from_mapping({**old.head, **told}, path=old.path, name=old.name)
         case = replace(case, files={name: text.encode() for name, text in (files or {}).items()})
-        made = make(replace(crossmatrix_item, case=case), state.host, versions=state.project.versions)
+        made = make(
+            replace(crossmatrix_item, case=case), state.host, versions=state.project.versions
+        )
         if made.skip:
             settle(
                 request.node,
@@ -237,9 +239,7 @@ def observe(request: pytest.FixtureRequest) -> Observe:
 
 
 @pytest.fixture
-def judge(
-    crossmatrix_item: Item, request: pytest.FixtureRequest
-) -> Callable[[Observation], None]:
+def judge(crossmatrix_item: Item, request: pytest.FixtureRequest) -> Callable[[Observation], None]:
     """Judge an observation: passes, or raises `TrapClosed`, `WrongFailure` or `Unexpected`."""
     state = request.config.stash[STATE]
 

@@ -28,7 +28,12 @@ class Recorder:
     """A pytest plugin that only the controller of a run has."""
 
     def __init__(
-        self, config: pytest.Config, state: State, run: RunRecord, writer: Writer, items: Iterable[Item]
+        self,
+        config: pytest.Config,
+        state: State,
+        run: RunRecord,
+        writer: Writer,
+        items: Iterable[Item],
     ) -> None:
         self.state = state
         self.run = run

@@ -38,7 +38,7 @@ class State:
 
     @property
     def host(self) -> Host:
-        """The host as prepared; when nothing will run (``--collect-only``), one that lacks nothing."""
+        """The host as prepared; with ``--collect-only``, one that lacks nothing."""
         return self.prepared.host if self.prepared else project.optimistic(self.project.port)
 
     @property
@@ -121,7 +121,12 @@ def join(wire: str, worker: str, report: Report) -> State:
     data = json.loads(wire)
     raw = data["options"]
     options = Options(
-        **{**raw, "matrix": Path(raw["matrix"]), "cells": tuple(raw["cells"]), "go": tuple(raw["go"])}
+        **{
+            **raw,
+            "matrix": Path(raw["matrix"]),
+            "cells": tuple(raw["cells"]),
+            "go": tuple(raw["go"]),
+        }
     )
     host = data["host"]
     store = Store(Path(data["store"]), report=report)

@@ -1,4 +1,4 @@
-"""What a run does before its first item: clean up, choose the engine, fetch tools, ask the kernel."""
+"""What a run does before its first item: fetch tools, start the engine, ask the kernel."""
 
 from __future__ import annotations
 

@@ -15,7 +15,6 @@ from crossmatrix.errors import InputError, MissingToolError
 from crossmatrix.needs import Host
 from crossmatrix.plan import Item
 from crossmatrix.resources import data_dir
-from crossmatrix.targets import TARGETS
 from crossmatrix.toolchain import Store, host_port
 
 MATRIX = "matrix.yaml"
@@ -91,7 +90,6 @@ def load(options: Options, matrix_file: Path, store: Store) -> Project:
             ports[version] = store.go_ports(version)
         except MissingToolError as error:
             missing.append((f"go{version}", str(error)))
-            ports[version] = _known_ports()
     selectors = tuple(Selector(text) for text in options.cells)
     chosen = matrix.cells(table, options.preset, ports, versions, selectors, options.go or None)
     return Project(
@@ -103,11 +101,6 @@ def load(options: Options, matrix_file: Path, store: Store) -> Project:
         missing=tuple(missing),
         dropped=chosen.dropped,
     )
-
-
-def _known_ports() -> tuple[PortInfo, ...]:
-    rows = TARGETS.values()
-    return tuple(PortInfo(goos=row.goos, goarch=row.arch.goarch, cgo_supported=True) for row in rows)
 
 
 def case_root(path: Path) -> Path:
@@ -211,5 +204,3 @@ def find_item(project: Project, text: str) -> Item:
             return item
     near = ", ".join(item.name for item in found[:5]) or "none in these cells"
     raise InputError(f"{place} has no item {name}", hint=f"its items: {near} …")
-
-

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from crossmatrix import binary, check
 from crossmatrix.case import TextWanted
 from crossmatrix.command import Command, Ended, File, Layout
-from crossmatrix.engine import Box, Engine
+from crossmatrix.engine import Engine
 from crossmatrix.errors import InputError
 from crossmatrix.observation import BinaryFacts, Observation, Stage, StageSeen
 from crossmatrix.placeholders import masked
@@ -27,7 +27,7 @@ def observe(plan: Plan, engine: Engine, *, scale: float = 1.0) -> Observation:
     """
     base = Observation(run_expected=plan.expect.run_named)
     built = _build(plan, engine, scale)
-    stages = (built.seen,)
+    stages: tuple[StageSeen, ...] = (built.seen,)
     if built.unmet:
         return replace(base, stages=stages, failed=Stage.BUILD, unmet=built.unmet)
     facts: BinaryFacts | None = None
@@ -42,12 +42,13 @@ def observe(plan: Plan, engine: Engine, *, scale: float = 1.0) -> Observation:
     if plan.run.unreached:
         return replace(base, unreached=plan.run.unreached)
     seen, unmet = _run(plan, engine, scale, built.artifact, built.along)
+    started = seen.exit not in (126, 127)
     return replace(
         base,
         stages=(*stages, seen),
         failed=Stage.RUN if unmet else None,
         unmet=unmet,
-        executed=plan.run.runner,
+        executed=plan.run.runner if started else None,
     )
 
 
@@ -86,7 +87,10 @@ def _build(plan: Plan, engine: Engine, scale: float) -> _Built:
         text = _text(ended, how, box.layout)
         unmet = [] if ended[-1].exit == 0 else [_exit_line(0, ended[-1].exit)]
         if not unmet:
-            unmet = [*(f"no output: {n}" for n in missing), *_unmet("build", text, plan.expect.build)]
+            unmet = [
+                *(f"no output: {n}" for n in missing),
+                *_unmet("build", text, plan.expect.build),
+            ]
         lines = [line for line in unmet if not line.startswith("no output")]
         seen = StageSeen(
             stage=Stage.BUILD,
@@ -108,9 +112,7 @@ def _inspect(plan: Plan, artifact: File) -> tuple[BinaryFacts | None, StageSeen,
         unmet = tuple(str(mismatch) for mismatch in check.compare(facts, plan.wanted))
     except InputError as error:
         unmet = (f"unreadable: {error.what}",)
-    seen = StageSeen(
-        stage=Stage.INSPECT, text=_joined("", unmet), seconds=time.monotonic() - begun
-    )
+    seen = StageSeen(stage=Stage.INSPECT, text=_joined("", unmet), seconds=time.monotonic() - begun)
     return facts, seen, unmet
 
 
