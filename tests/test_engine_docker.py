@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -81,11 +82,12 @@ SHELL = {"PATH": "⟦path⟧", "HOME": "⟦home⟧", "TMPDIR": "⟦tmp⟧"}
 
 
 @pytest.fixture(scope="module")
-def daemon() -> Daemon:
+def daemon() -> Iterator[Daemon]:
     found = connect()
     if isinstance(found, str):
         pytest.skip(found)
-    return found
+    yield found
+    found.client.close()
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +96,9 @@ def store() -> Store:
 
 
 @pytest.fixture(scope="module")
-def session(store: Store) -> Session:
-    return Session.open(store.root)
+def session(store: Store) -> Iterator[Session]:
+    with Session.open(store.root) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")
@@ -432,7 +435,7 @@ def test_case_cannot_write_into_a_cache(engine: DockerEngine) -> None:
     with engine.builder(BuilderNeeds(go=(GO,))) as box:
         ended = sh(
             box,
-            "touch /cache/go/x; chmod 777 /cache/go; rm -rf /cache/go/*; mount -o remount,rw /cache/go",
+            "touch /cache/go/x || chmod 777 /cache/go || mount -o remount,rw /cache/go",
         )
     assert ended.exit != 0
 
@@ -554,10 +557,13 @@ def cuttable(
     own = replace(session, id="test-relay")
     yield DockerEngine(daemon=found, store=store, session=own), relay.cut
     found.client.close()
+    gc.collect()
     sweep(daemon, host=own.host, dead=(own.id,))
     assert left(daemon, own.id) == 0
 
 
+# the SDK leaves a socket open that it could not connect
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 @pytest.mark.parametrize("root", ["runner", "scratch"])
 def test_daemon_gone_in_the_middle_is_a_fault(
     cuttable: tuple[DockerEngine, Callable[[], None]], zoo: File, root: str

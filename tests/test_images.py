@@ -96,11 +96,12 @@ def test_long_names_survive(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def daemon() -> Daemon:
+def daemon() -> Iterator[Daemon]:
     found = connect()
     if isinstance(found, str):
         pytest.skip(found)
-    return found
+    yield found
+    found.client.close()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from crossmatrix.errors import HarnessError, InfrastructureError
 PROBE_SECONDS = 2
 CALL_SECONDS = 120
 """No single answer of a healthy daemon takes this long, the loading of an image included."""
+_SOCKET = "unix:///var/run/docker.sock"
 _HEADER = 8
 _STDOUT = 1
 _FAULTS = (
@@ -64,9 +66,10 @@ class Daemon:
 
 def connect(seconds: int = PROBE_SECONDS) -> Daemon | str:
     """The daemon of DOCKER_HOST or of the current docker context, or why there is none."""
-    where = "the default socket"
+    where = _SOCKET
     try:
         where, options = _address()
+        _knock(where, seconds)
         client = DockerClient(version="auto", timeout=seconds, **options)
         seen = client.version()
         info = client.info()
@@ -109,11 +112,19 @@ def _address() -> tuple[str, dict[str, Any]]:
     name = os.environ.get("DOCKER_CONTEXT") or None
     context = ContextAPI.get_context(name) if name else ContextAPI.get_current_context()
     if context is None or not context.Host:
-        return "the default socket", {}
+        return _SOCKET, {}
     options: dict[str, Any] = {"base_url": context.Host}
     if context.TLSConfig:
         options["tls"] = context.TLSConfig
     return str(context.Host), options
+
+
+def _knock(where: str, seconds: int) -> None:
+    """Raise what speaks against a socket of this machine; the SDK would leave it open."""
+    if where.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as door:
+            door.settimeout(seconds)
+            door.connect(where.removeprefix("unix://"))
 
 
 def _innermost(error: BaseException) -> str:

@@ -115,12 +115,15 @@ def _attached(container: Container, *, stdin: bool) -> Iterator[socket.socket]:
     """
     params = {"stdin": int(stdin), "stdout": 1, "stderr": 1, "stream": 1}
     attached: Any = container.attach_socket(params=params)
+    streams: socket.socket = getattr(attached, "_sock", attached)
     try:
-        yield getattr(attached, "_sock", attached)
+        yield streams
     finally:
-        attached.close()
+        with suppress(OSError):
+            streams.shutdown(socket.SHUT_RDWR)
         if response := getattr(attached, "_response", None):
             response.close()
+        streams.close()
 
 
 def _feed(streams: socket.socket, data: bytes) -> None:
