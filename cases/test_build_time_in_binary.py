@@ -28,7 +28,13 @@ def stamped(time: str) -> dict[str, list[str]]:
         "-X main.built=$(date +%s) makes that impossible, with -trimpath too.\n"
     ),
     refs=["https://reproducible-builds.org/docs/source-date-epoch/", "https://go.dev/blog/rebuild"],
-    cells={"GOOS": "linux", "GOARCH": ["amd64", "arm64"], "CGO_ENABLED": "0", "cc": "none", "since": "1.27"},
+    cells={
+        "GOOS": "linux",
+        "GOARCH": ["amd64", "arm64"],
+        "CGO_ENABLED": "0",
+        "cc": "none",
+        "since": "1.27",
+    },
     each=[{"build": stamped("1700000000")}, {}],
     run="false",
     remedy={
