@@ -49,7 +49,7 @@ def sums(project: str, version: str) -> dict[str, str]:
         platforms = [part for tag in TAGS for part in ("--platform", f"{tag}_{machine}")]
         said = pip(
             "install", "--dry-run", "--ignore-installed", "--no-deps", "--quiet", "--report", "-",
-            "--only-binary", ":all:", "--target", os.devnull, *platforms, f"{project}=={version}",
+            "--only-binary", ":all:", "--target", "unused", *platforms, f"{project}=={version}",
         )  # fmt: skip
         archive = json.loads(said)["install"][0]["download_info"]["archive_info"]
         found[machine] = archive["hashes"]["sha256"]
