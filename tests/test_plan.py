@@ -216,7 +216,7 @@ def test_the_warm_up_names_the_standard_packages() -> None:
     """The caches are filled with what the program imports, for the build's own configuration."""
     warm = made("title: w\nbuild: {args: [-trimpath]}\n", cell("linux/arm")).builder.warm
     assert warm is not None
-    assert warm.packages == ("fmt",)
+    assert warm.packages == ("fmt", "runtime")
     assert warm.flags == ("-trimpath",)
     assert ("GOARM", "7") in warm.env
     assert not any("⟦" in value for _, value in warm.env)

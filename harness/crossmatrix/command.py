@@ -31,7 +31,7 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """One command. ``argv`` and ``env`` hold symbols such as ``⟦work⟧`` that `Layout.fill` replaces.
+    """One command. ``argv`` and ``env`` hold symbols, ``⟦work⟧``, that `Layout.fill` replaces.
 
     ``cwd`` is a symbol-holding path; ``stdin`` is given whole; ``env`` is the whole environment.
     """
@@ -61,7 +61,7 @@ class Ended:
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """The real paths of one box; ``paths`` maps a symbol's name (``work``, ``goroot``) to its path."""
+    """The real paths of one box; ``paths`` maps the names of symbols (``work``) to them."""
 
     paths: Mapping[str, str] = field(default_factory=dict)
 

@@ -86,8 +86,8 @@ class StageSeen:
 class Observation:
     """All that was seen. ``failed`` is the first stage that did not go as expected.
 
-    ``executed`` names the runner by which the artifact really ran; where the run stage could not be
-    reached, ``unreached`` says why. ``run_expected`` tells whether the case says anything of the run.
+    ``executed`` names the runner by which the artifact really ran; where the run stage could not
+    be reached, ``unreached`` says why. ``run_expected``: the case says something of the run.
     """
 
     stages: tuple[StageSeen, ...] = ()

@@ -128,8 +128,8 @@ def commands(build: Build, cell: Cell, env: Mapping[str, str], filler: Filler) -
 
 
 def std_imports(files: Mapping[str, bytes]) -> tuple[str, ...]:
-    """The imports of a program's Go files that can be of the standard library, sorted."""
-    found: set[str] = set()
+    """What a program's Go files import of the standard library, and the runtime; sorted."""
+    found = {"runtime"}
     for name, data in files.items():
         if name.endswith(".go") and not name.endswith("_test.go"):
             for match in _IMPORTS.finditer(data):
@@ -143,7 +143,7 @@ def warm_for(
     go: str, build: Build, cell: Cell, env: Mapping[str, str], packages: tuple[str, ...]
 ) -> Warm | None:
     """What to compile beforehand for a build; None where Go knows no such target."""
-    if effective(env) is None or not packages:
+    if effective(env) is None:
         return None
     variables = tuple(
         sorted(

@@ -26,19 +26,19 @@ PLANNED = pytest.StashKey[Plan]()
 SEEN = pytest.StashKey[tuple[Verdict, Observation, Plan]]()
 
 
-class JudgedError(Exception):
+class Judged(Exception):
     """An item that went wrong; its message is what a reader needs."""
 
 
-class TrapClosed(JudgedError):
+class TrapClosed(Judged):
     """The trap closed as recorded: the expected failure."""
 
 
-class WrongFailure(JudgedError):
+class WrongFailure(Judged):
     """The trap closed in another way than recorded."""
 
 
-class Unexpected(JudgedError):
+class Unexpected(Judged):
     """Something went wrong where no trap is in force."""
 
 
@@ -106,7 +106,7 @@ class CaseItem(pytest.Item):
         settle(self, made, seen, verdicts.judge(trap, seen))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        if isinstance(excinfo.value, JudgedError | HarnessError):
+        if isinstance(excinfo.value, Judged | HarnessError):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
 

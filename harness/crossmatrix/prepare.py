@@ -31,6 +31,7 @@ def prepare(
     items: Iterable[Item], project: Project, store: Store, session: Session, report: Report
 ) -> Prepared:
     """Fetch what items need, start the engine once, and learn what its kernel can run."""
+    choose.sweep(store, session, report)
     digests, missing = fetch(required(items, project), store, report)
     name = choose.name(project.options.engine, report)
     engine = choose.start(name, store, session, options_of(project), report)

@@ -3,7 +3,7 @@
 Sources: ``go tool dist list`` of 1.21 to 1.27; internal/buildcfg/cfg.go (the variables and their
 levels); debug/elf (machine numbers). Interpreters: those that glibc (Debian's libc6 of each
 architecture) and musl install, compared with cmd/link/internal/<arch>/obj.go of 1.21 to 1.27. Where
-Go's own linker writes a name that no libc installs (riscv64 ``/lib/ld.so.1`` in all of them, s390x
+Go's own linker writes a name that no libc installs (riscv64 ``/lib/ld.so.1`` up to 1.24, s390x
 ``/lib64/ld64.so.1`` up to 1.24, mips64 ``/lib64/ld64.so.1``), that name is left out: such a file
 does not start.
 """

@@ -1,4 +1,4 @@
-"""Choose an engine by name, and start it; what each adds to, and lacks of, the tools of the store."""
+"""Choose an engine by name and start it; what each adds to the tools of the store, or lacks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from crossmatrix.engine import Engine, docker
 from crossmatrix.engine.docker_daemon import Daemon, connect
 from crossmatrix.engine.local import LocalEngine
-from crossmatrix.engine.session import Session, dead
+from crossmatrix.engine.session import Session, bury, dead
 from crossmatrix.errors import InfrastructureError
 from crossmatrix.toolchain import Store
 
@@ -54,12 +54,15 @@ def start(
     )
 
 
-def sweep(name: str, store: Store, session: Session) -> int:
-    """Remove what dead runs of this host left in an engine; how many things that were."""
+def sweep(store: Store, session: Session, report: Report) -> None:
+    """Remove what dead runs of this host left: containers, volumes, folders, lock files."""
     gone = dead(store.root)
-    if name == "docker" and gone:
-        return docker.sweep(_daemon(), host=session.host, dead=gone)
-    return 0
+    if not gone:
+        return
+    found = connect()
+    count = docker.sweep(found, host=session.host, dead=gone) if isinstance(found, Daemon) else 0
+    bury(store.root, gone)
+    report(f"removed what {len(gone)} dead runs left ({count} containers and volumes)")
 
 
 def clean(name: str, session: Session) -> None:
