@@ -7,6 +7,7 @@ files are stale.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from crossmatrix import caseschema, matrix, results, strict_yaml
@@ -23,10 +24,44 @@ def schemas() -> dict[str, str]:
     }
 
 
+_KEYS = re.compile(
+    r"(?s)(?<=<!-- keys: written by scripts/write_schemas.py -->\n).*(?=<!-- /keys -->)"
+)
+_PARTS = {
+    "": "The head",
+    "BuildHead": "build",
+    "RunHead": "run",
+    "ExpectHead": "expect",
+    "TrapHead": "traps, each",
+    "RemedyHead": "remedy",
+    "When": "cells, when",
+}
+
+
+def reference() -> str:
+    """docs/case-format.md with its tables of keys as the schema has them."""
+    schema = json.loads(schemas()["case.schema.json"])
+    parts = {"": schema, **schema["$defs"]}
+    tables = []
+    for part, title in _PARTS.items():
+        required = parts[part].get("required", ())
+        rows = [
+            f"| `{key}` | {about.get('description', '')}{', required' * (key in required)} |"
+            for key, about in parts[part]["properties"].items()
+        ]
+        tables.append("\n".join([f"### {title}", "", "| key | meaning |", "| --- | --- |", *rows]))
+    text = (DOCS / "case-format.md").read_text(encoding="utf-8")
+    return _KEYS.sub(lambda _: "\n" + "\n\n".join(tables) + "\n\n", text)
+
+
+def pages() -> dict[str, str]:
+    """Everything that is generated: file name -> its text."""
+    return {**schemas(), "case-format.md": reference()}
+
+
 def main() -> None:
     """Write them all."""
-    DOCS.mkdir(exist_ok=True)
-    for name, text in schemas().items():
+    for name, text in pages().items():
         (DOCS / name).write_text(text, encoding="utf-8")
 
 

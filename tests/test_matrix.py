@@ -244,7 +244,7 @@ def test_the_schemas_are_fresh() -> None:
     assert spec.loader is not None
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    for name, text in script.schemas().items():
+    for name, text in script.pages().items():
         assert (ROOT / "docs" / name).read_text() == text, "run scripts/write_schemas.py"
 
 
