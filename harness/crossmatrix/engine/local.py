@@ -7,6 +7,7 @@ import platform
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -140,7 +141,7 @@ class LocalEngine:
 
     def _probe(self) -> tuple[Walls, str]:
         """Walls that were tried out, and what to say of them."""
-        store = self._store.root.resolve()
+        store = self._store.root
         plain = Walls(store=store, seen=store)
         unsafe = "cases run as {}, without walls, and may write to the caches: trust them"
         if os.getuid() != 0:
@@ -297,6 +298,7 @@ class LocalEngine:
                 (caches["gocache"] / name).mkdir(parents=True, exist_ok=True)
             for cache in caches.values():
                 cache.mkdir(parents=True, exist_ok=True)
+            _keep_untrimmed(caches["gocache"])
         digests = [self._store.get(f"go{v}").digest for v in needs.go[:1]]
         job = warm.job(needs, *digests, paths["goroot"])
         if job is None or job.key in self._done:
@@ -336,3 +338,10 @@ class LocalEngine:
         if ended.exit != 0:
             said = ended.stderr.decode("utf-8", "replace").strip()
             raise InfrastructureError(f"zig's cache cannot be laid out: {ended.how} {said}")
+
+
+def _keep_untrimmed(cache: Path) -> None:
+    """Keep go from trimming a cache; see `warm.TRIM`."""
+    file, now = cache / warm.TRIM, time.time()
+    if not (file.exists() and warm.is_fresh(file.read_bytes(), now)):
+        fill(file, str(int(now)).encode())

@@ -61,15 +61,17 @@ class LocalBox:
             try:
                 where = self._descend(folders, stack, make=False)
                 flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-                file = stack.enter_context(os.fdopen(os.open(last, flags, dir_fd=where), "rb"))
+                opened = os.open(last, flags, dir_fd=where)
             except OSError as error:
                 if error.errno in _NO_FILE:
                     return None
                 raise
-            seen = os.fstat(file.fileno())
+            stack.callback(os.close, opened)
+            seen = os.fstat(opened)
             if not stat.S_ISREG(seen.st_mode) or seen.st_size > LARGEST:
                 return None
-            return File(data=file.read(LARGEST), mode=stat.S_IMODE(seen.st_mode))
+            with os.fdopen(opened, "rb", closefd=False) as file:
+                return File(data=file.read(LARGEST), mode=stat.S_IMODE(seen.st_mode))
 
     def _put(self, parts: tuple[str, ...], file: File) -> None:
         with ExitStack() as stack:

@@ -25,6 +25,14 @@ MARKS: Final = "crossmatrix"
 """The folder of a cache that says what was done: it goes with the cache, wherever that is."""
 GO_FOLDERS: Final = tuple(f"{number:02x}" for number in range(256))
 """Go makes these when it first opens a cache, and stops at a cache where it cannot."""
+TRIM: Final = "trim.txt"
+"""The file of a GOCACHE that says when it was last trimmed, in seconds since 1970.
+
+A go command that finds it absent, or more than 24 hours old, trims. Where it may only read the
+cache it then fails (``go: failed to trim cache``, 1.21 to 1.27); where it may write, it removes
+what was not used for five days, and who only reads cannot record use. So the harness keeps it fresh.
+"""
+TRIM_SECONDS: Final = 6 * 3600.0
 
 _ENV: Final = MappingProxyType(
     {
@@ -104,6 +112,14 @@ def carry_out(work: Job, run: Callable[[Command], Ended]) -> str:
             )
         said.append({"argv": command.argv, "exit": ended.exit, "text": text})
     return json.dumps(said, indent=1)
+
+
+def is_fresh(trim: bytes, now: float) -> bool:
+    """Whether a ``trim.txt`` keeps go from trimming for many hours to come."""
+    try:
+        return abs(now - int(trim)) < TRIM_SECONDS
+    except ValueError:
+        return False
 
 
 def marks(work: Job, caches: tuple[Path, ...]) -> tuple[Path, ...]:
