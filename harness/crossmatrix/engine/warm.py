@@ -30,7 +30,7 @@ TRIM: Final = "trim.txt"
 
 A go command that finds it absent, or more than 24 hours old, trims. Where it may only read the
 cache it then fails (``go: failed to trim cache``, 1.21 to 1.27); where it may write, it removes
-what was not used for five days, and who only reads cannot record use. So the harness keeps it fresh.
+what was not used for five days, and who only reads cannot record use. The harness keeps it fresh.
 """
 TRIM_SECONDS: Final = 6 * 3600.0
 
