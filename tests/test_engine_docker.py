@@ -22,6 +22,7 @@ import pytest
 from crossmatrix.command import Command, Ended, File, Limits
 from crossmatrix.engine import Box, docker_box
 from crossmatrix.engine.docker import RUN_LABEL, DockerEngine, sweep
+from crossmatrix.engine.docker_box import DockerBox, Holder
 from crossmatrix.engine.docker_daemon import Daemon, connect
 from crossmatrix.engine.session import Session
 from crossmatrix.errors import HarnessError, InfrastructureError, MissingToolError
@@ -438,6 +439,23 @@ def test_case_cannot_write_into_a_cache(engine: DockerEngine) -> None:
             "touch /cache/go/x || chmod 777 /cache/go || mount -o remount,rw /cache/go",
         )
     assert ended.exit != 0
+
+
+def test_cache_that_go_would_trim_is_kept_from_it(
+    daemon: Daemon, store: Store, session: Session, zoo: File
+) -> None:
+    """A GOCACHE last trimmed days ago, which go must not write, does not stop a build."""
+    old = DockerEngine(daemon=daemon, store=store, session=session)
+    with old.builder(BuilderNeeds(go=(GO,))) as box:
+        assert isinstance(box, DockerBox)
+        kind = replace(box.holder.kind, filling=True)
+        filler = Holder.start(daemon.client, kind, {})
+        filler.lay("/cache/go", {"trim.txt": File(data=b"1000000000")})
+        filler.discard()
+    old.close()
+    new = DockerEngine(daemon=daemon, store=store, session=session)
+    assert go_build(new, "linux", native()).data == zoo.data
+    new.close()
 
 
 def test_second_build_compiles_no_standard_package(engine: DockerEngine, zoo: File) -> None:

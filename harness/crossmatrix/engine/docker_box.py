@@ -9,7 +9,7 @@ import tarfile
 import time
 import uuid
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from http.client import NOT_FOUND
@@ -150,10 +150,13 @@ class Holder:
 
     def put(self, files: Mapping[str, File], folder: str = "work") -> None:
         """Lay files below a folder of the work volume, which is made if it is not there."""
-        data = _packed({f"{folder}/{name}": file for name, file in files.items()})
+        self.lay(WORK, {f"{folder}/{n}": file for n, file in files.items()}, folders=_FOLDERS)
+
+    def lay(self, place: str, files: Mapping[str, File], *, folders: Iterable[str] = ()) -> None:
+        """Lay folders and files into a volume that this container may write."""
         with faults("bringing files into a container"):
-            if not self.container.put_archive(WORK, data):
-                raise InfrastructureError("the daemon did not take the files of an item")
+            if not self.container.put_archive(place, _packed(files, folders)):
+                raise InfrastructureError(f"the daemon did not take files for {place}")
 
     def get(self, path: str) -> File | None:
         """A regular file by its absolute path; no part of the path below WORK may be a link.
@@ -169,6 +172,11 @@ class Holder:
             seen = self._stat(path)
             if seen is None or seen["mode"] & _IRREGULAR or seen["size"] > self.kind.walls.work:
                 return None
+        return self.read(path)
+
+    def read(self, path: str) -> File | None:
+        """A regular file in a place where only the harness writes."""
+        with faults("fetching a file out of a container"):
             try:
                 stream, _ = self.container.get_archive(path)
                 return _unpacked(b"".join(stream))
@@ -318,16 +326,16 @@ class DockerBox:
         return self.holder.get(f"{WORK}/work/{name}")
 
 
-def _packed(files: Mapping[str, File]) -> bytes:
+def _packed(files: Mapping[str, File], folders: Iterable[str]) -> bytes:
     """A tar archive of files with their folders, all of it the ordinary user's."""
-    folders = dict.fromkeys(_FOLDERS)
+    wanted = dict.fromkeys(folders)
     for name in files:
         parts = name.split("/")
-        folders.update(dict.fromkeys("/".join(parts[:n]) for n in range(1, len(parts))))
+        wanted.update(dict.fromkeys("/".join(parts[:n]) for n in range(1, len(parts))))
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
         now = int(time.time())
-        for name in folders:
+        for name in wanted:
             archive.addfile(_info(name, tarfile.DIRTYPE, 0o755, 0, now))
         for name, file in files.items():
             info = _info(name, tarfile.REGTYPE, file.mode, len(file.data), now)
