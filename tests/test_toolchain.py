@@ -169,10 +169,21 @@ def test_no_network_is_no_wrong_sum(
             store.get("tiny")
 
 
-def test_a_full_disk_is_a_fault() -> None:
-    """A client that ran out of room means the machine, not the tool."""
-    error = failure("x", "ERROR: [Errno 28] No space left on device\nbye", "again")
-    assert isinstance(error, InfrastructureError)
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("ERROR: [Errno 28] No space left on device\nbye", InfrastructureError),
+        ("verifying m@v1.0.0: checksum mismatch\nSECURITY ERROR", InfrastructureError),
+        ("E: Failed to fetch x  Hash Sum mismatch", InfrastructureError),
+        ("E: Failed to fetch x  Temporary failure resolving 'mirror'", MissingToolError),
+        ("go: m@v1: Get https://x: dial tcp: lookup x: no such host", MissingToolError),
+        ("E: Unable to locate package x", MissingToolError),
+        ("", MissingToolError),
+    ],
+)
+def test_what_failed_decides_the_kind(said: str, kind: type[Exception]) -> None:
+    """No room and wrong sums are faults, what cannot be reached or is not there is missing."""
+    assert type(failure("x", said, "again")) is kind
 
 
 def test_a_broken_archive_is_refused(tmp_path: Path, index: Path) -> None:

@@ -26,6 +26,7 @@ _NETWORK: Final = re.compile(
     re.IGNORECASE,
 )
 _FULL: Final = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
+_FORGED: Final = re.compile(r"security error|checksum mismatch|hash sum mismatch", re.IGNORECASE)
 _COMPLAINT: Final = re.compile(r"^(ERROR|E|Err|go|fatal|error)\b")
 _LONGEST: Final = 300
 
@@ -109,6 +110,12 @@ def failure(what: str, said: str, command: str) -> HarnessError:
     full = next((line for line in lines if _FULL.search(line)), None)
     if full is not None:
         return InfrastructureError(f"{what}: {full[:_LONGEST]}", hint="make room, then try again")
+    forged = next((line for line in lines if _FORGED.search(line)), None)
+    if forged is not None:
+        return InfrastructureError(
+            f"{what} is not what its sums say: {forged[:_LONGEST]}",
+            hint="find out what changed it on its way before you use it",
+        )
     network = next((line for line in lines if _NETWORK.search(line)), None)
     if network is not None:
         return MissingToolError(

@@ -26,6 +26,10 @@ _SCRIPTS: Final = ("wasm_exec.js", "wasm_exec_node.js")
 
 def environment(go: Tool, scratch: Path) -> dict[str, str]:
     """For the go command: no Go setting of the user's, every cache in ``scratch``, no network."""
+    # A child that outlives the go command would still write counters while scratch is removed
+    mode = scratch / "go" / "telemetry" / "mode"
+    mode.parent.mkdir(parents=True, exist_ok=True)
+    mode.write_text("off")
     own = {k: v for k, v in os.environ.items() if not k.startswith(("GO", "CGO_"))}
     return own | {
         "CGO_ENABLED": "0",
@@ -34,24 +38,22 @@ def environment(go: Tool, scratch: Path) -> dict[str, str]:
         "GOPATH": str(scratch / "gopath"),
         "GOPROXY": "off",
         "GOROOT": str(go.root),
-        "GOTELEMETRY": "off",
         "GOTOOLCHAIN": "local",
         "GOWORK": "off",
         "LC_ALL": "C",
         "TMPDIR": str(scratch),
-        # Go keeps its counters in the user's configuration folder whatever GOTELEMETRY says
         "XDG_CONFIG_HOME": str(scratch),
     }
 
 
-def registry(go: Tool, scratch: Path) -> dict[str, str]:
+def registry(go: Tool, env: Mapping[str, str], scratch: Path) -> dict[str, str]:
     """How the user's go reaches modules and their sums, the file of `go env -w` included.
 
     Asked of the go command, because only GOENV=off keeps the rest of that file out.
     """
     settings = os.environ.get("GOENV") or str(platformdirs.user_config_path("go") / "env")
-    env = {**os.environ, "GOENV": settings, "GOTOOLCHAIN": "local", "GOROOT": str(go.root)}
-    env["XDG_CONFIG_HOME"] = str(scratch)
+    users = {name: os.environ[name] for name in _REGISTRY if name in os.environ}
+    env = {k: v for k, v in env.items() if k != "GOPROXY"} | users | {"GOENV": settings}
     argv = (str(go.executable), "env", "-json", *_REGISTRY)
     said = run(argv, env=env, cwd=scratch, what="go env", command=RETRY)
     return {name: value for name, value in json.loads(said).items() if value}
@@ -80,7 +82,8 @@ class Module:
     def make(self, tree: Path, scratch: Path, tools: Mapping[str, Tool]) -> Made:
         go = tools[self.go]
         tree.mkdir()
-        env = environment(go, scratch) | registry(go, scratch) | {"GOBIN": str(tree)}
+        env = environment(go, scratch)
+        env |= registry(go, env, scratch) | {"GOBIN": str(tree)}
         argv = [str(go.executable), "install", "-modcacherw", *_FLAGS]
         argv.append(f"{self.package}@{self.version}")
         run(argv, env=env, cwd=scratch, what=self.source, command=self.command)
