@@ -159,7 +159,7 @@ def test_path_holds_nothing_of_the_host(engine: LocalEngine) -> None:
         assert path[0] == box.layout.fill("⟦goroot⟧/bin")
         assert Path(path[1]).name == "applets"
         assert len(path) == 2
-        assert lines[1:] == [f"{path[0]}/go", f"{path[1]}/sh"]
+        assert [Path(line).name for line in lines[1:]] == ["go", "sh"]
 
 
 def test_zig(engine: LocalEngine) -> None:

@@ -307,3 +307,17 @@ def test_init_reaps_and_cleans(store: Store, tmp_path: Path) -> None:
     finally:
         init.kill()
         init.wait()
+
+
+@pytest.mark.engine
+def test_own_tests(store: Store, tmp_path: Path) -> None:
+    """The supervisor's own Go tests pass."""
+    go = store.get("go1.27.3")
+    env = {"HOME": str(tmp_path), "GOCACHE": str(store.root / "gocache"), "CGO_ENABLED": "0"}
+    env |= {"GOTOOLCHAIN": "local", "GOFLAGS": "", "GOENV": "off", "PATH": str(go.root / "bin")}
+    folder = Path(supervise.__file__).parents[1] / "supervisor"
+    for argv in (["go", "vet", "."], ["go", "test", "."]):
+        done = subprocess.run(
+            [go.executable, *argv[1:]], cwd=folder, env=env, capture_output=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
