@@ -186,7 +186,7 @@ def _libraries(unpacked: Path, tree: Path) -> str | None:
     loaders = []
     for path in sorted(unpacked.rglob("*.so*")):
         name = path.relative_to(unpacked)
-        if not _is_library(name):
+        if path.is_dir() or not _is_library(name):
             continue
         place = tree / name
         place.parent.mkdir(parents=True, exist_ok=True)
