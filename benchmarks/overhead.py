@@ -67,9 +67,7 @@ def bare(folder: Path, store: Store) -> None:
             "GOOS": "linux",
             "GOARCH": goarch,
         }
-        subprocess.run(
-            ["go", "build", "-o", "app", "."], cwd=folder / "plain", env=env, check=True
-        )
+        subprocess.run(["go", "build", "-o", "app", "."], cwd=folder / "plain", env=env, check=True)
         native = goarch in ("amd64", "386")
         command = [] if native else [str(qemu / ARCHES[goarch].qemu)]
         subprocess.run(
@@ -92,7 +90,8 @@ def goreleaser(folder: Path, program: Path, store: Store) -> None:
     go = store.get(f"go{store.go_version(GO)}")
     plain = folder / "plain"
     arches = ", ".join(sorted(port.partition("/")[2] for port in PORTS))
-    config = f"version: 2\nbuilds:\n  - env: [CGO_ENABLED=0]\n    goos: [linux]\n    goarch: [{arches}]\n"
+    config = "version: 2\nbuilds:\n  - env: [CGO_ENABLED=0]\n    goos: [linux]\n"
+    config += f"    goarch: [{arches}]\n"
     (plain / ".goreleaser.yaml").write_text(config)
     env = {
         "PATH": f"{go.root}/bin:/usr/bin:/bin",
@@ -150,7 +149,7 @@ def main() -> None:
             )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    print(f"{len(PORTS)} linux ports, hello, everything compiled beforehand, median of {options.rounds}")
+    print(f"hello on {len(PORTS)} linux ports, compiled beforehand; medians of {options.rounds}")
     for name, seconds in found.items():
         print(f"  {name:<18} {seconds:6.2f} s   {seconds / found['bare']:5.2f} x the bare loop")
 

@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from types import FrameType
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import click
 
-from crossmatrix import __version__, authoring, explain, project, results
+from crossmatrix import __version__, authoring, doctor, explain, project, results
+from crossmatrix.engine import choose
 from crossmatrix.errors import HarnessError, InputError
 from crossmatrix.project import Options
 from crossmatrix.report import terminal
@@ -321,9 +322,7 @@ def doctor_(fetch: bool, as_json: bool) -> None:
     store = Store(report=lambda text: click.echo(text, err=True))
     if fetch:
         project.fetch(store.names(), store, lambda text: click.echo(text, err=True))
-    from crossmatrix import doctor
-
-    found: Any = doctor.survey(store)
+    found = doctor.survey(store, choose.daemon_finding())
     click.echo(json.dumps(doctor.data(found), indent=2) if as_json else doctor.render(found))
 
 

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from crossmatrix.doctor import Finding
 from crossmatrix.engine import Engine, docker
 from crossmatrix.engine.docker_daemon import Daemon, connect
 from crossmatrix.engine.local import LocalEngine
@@ -72,6 +73,21 @@ def clean(name: str, session: Session) -> None:
     found = connect()
     if isinstance(found, Daemon):
         docker.sweep(found, host=session.host, dead=(session.id,))
+
+
+def daemon_finding() -> tuple[Finding, ...]:
+    """What `crossmatrix doctor` says of a Docker daemon."""
+    found = connect()
+    there = isinstance(found, Daemon)
+    return (
+        Finding(
+            name="docker daemon",
+            there=there,
+            detail=str(found),
+            adds="" if there else "running cases in containers: walls, root: scratch",
+            command="" if there else "apt-get install docker.io, or set DOCKER_HOST",
+        ),
+    )
 
 
 def _daemon() -> Daemon:

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from docker import DockerClient
-from docker.errors import NotFound
+from docker.errors import APIError
 
 from crossmatrix.command import File, Layout
 from crossmatrix.engine import Box, images
@@ -197,17 +197,27 @@ def _builder_layout(needs: BuilderNeeds, *, zig: bool) -> Layout:
     return Layout(paths=paths)
 
 
+@contextmanager
+def _perhaps_gone() -> Iterator[None]:
+    """What is gone already, or is being removed by another process, is as good as removed."""
+    try:
+        yield
+    except APIError as error:
+        if error.status_code not in (404, 409):
+            raise
+
+
 def _remove_all(client: DockerClient, labels: Mapping[str, str]) -> int:
     """Remove containers, then volumes, that carry all these labels."""
     wanted: dict[str, Any] = {"label": [f"{key}={value}" for key, value in labels.items()]}
     count = 0
     with faults("removing containers"):
         for container in client.containers.list(all=True, filters=wanted, ignore_removed=True):
-            with suppress(NotFound):
+            with _perhaps_gone():
                 container.remove(force=True)
                 count += 1
         for volume in client.volumes.list(filters=wanted):
-            with suppress(NotFound):
+            with _perhaps_gone():
                 volume.remove(force=True)
                 count += 1
     return count
