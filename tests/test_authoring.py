@@ -6,7 +6,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from crossmatrix.toolchain import Store
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +15,7 @@ from crossmatrix.case import HostPort
 from crossmatrix.cell import Cell
 from crossmatrix.errors import InfrastructureError, InputError
 from crossmatrix.headformat import format_head
+from crossmatrix.toolchain import Store
 
 HOST = HostPort(goos="linux", goarch="amd64")
 CASE = """\

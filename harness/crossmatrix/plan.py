@@ -224,11 +224,11 @@ def make(
         zig_target=planbuild.zig_target(cc, cell.goos, cell.goarch),
         tools=build.tools or (),
         warm=planbuild.warm_for(
-            cell.go_version,
             build,
             cell,
             env,
             planbuild.std_imports(files) if packages is None else packages,
+            port,
         ),
     )
     return Plan(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from crossmatrix.case import Build
+from crossmatrix.case import Build, HostPort
 from crossmatrix.cell import DEFAULT_BUILDMODE, Cell, GoVersion
 from crossmatrix.command import Command, Limits
 from crossmatrix.needs import Warm
@@ -140,10 +140,13 @@ def std_imports(files: Mapping[str, bytes]) -> tuple[str, ...]:
 
 
 def warm_for(
-    go: str, build: Build, cell: Cell, env: Mapping[str, str], packages: tuple[str, ...]
+    build: Build, cell: Cell, env: Mapping[str, str], packages: tuple[str, ...], host: HostPort
 ) -> Warm | None:
-    """What to compile beforehand for a build; None where Go knows no such target."""
-    if effective(env) is None:
+    """What to compile beforehand for a build; None where Go knows no such target.
+
+    An empty GOOS or GOARCH is the host's own to Go.
+    """
+    if target(env.get("GOOS") or host.goos, env.get("GOARCH") or host.goarch) is None:
         return None
     variables = tuple(
         sorted(
@@ -161,7 +164,7 @@ def warm_for(
             flags.append(arg)
             if name in ("-tags", "-gcflags", "-asmflags") and "=" not in arg:
                 flags.append(next(args, ""))
-    return Warm(go=go, env=variables, flags=tuple(flags), packages=packages)
+    return Warm(go=cell.go_version, env=variables, flags=tuple(flags), packages=packages)
 
 
 def wanted_variant(cell: Cell, env: Mapping[str, str]) -> str | None:

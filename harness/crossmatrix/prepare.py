@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from crossmatrix.command import Command, File, Limits
+from crossmatrix.doctor import tiny_386
 from crossmatrix.engine import Engine, choose
 from crossmatrix.engine.session import Session
 from crossmatrix.needs import Host, RunnerNeeds
@@ -45,7 +46,7 @@ def prepare(
         )
         host = replace(
             base,
-            runs_386=base.goarch == "amd64" and _starts(engine, _elf_386()),
+            runs_386=base.goarch == "amd64" and _starts(engine, tiny_386()),
             binfmt=tuple(n for n, elf in _foreign(base.goarch) if _starts(engine, elf)),
         )
         versions = tuple(engine.describe().items())
@@ -67,16 +68,6 @@ def _starts(engine: Engine, elf: bytes) -> bool:
 
 
 _BASE = 0x400000
-
-
-def _elf_386() -> bytes:
-    code = bytes.fromhex("31db31c040cd80")  # xor ebx,ebx; xor eax,eax; inc eax; int 0x80
-    head, segment = 52, 32
-    entry = _BASE + head + segment
-    size = head + segment + len(code)
-    header = b"\x7fELF\x01\x01\x01" + bytes(9)
-    header += struct.pack("<HHIIIIIHHHHHH", 2, 3, 1, entry, head, 0, 0, head, segment, 1, 0, 0, 0)
-    return header + struct.pack("<IIIIIIII", 1, 0, _BASE, _BASE, size, size, 5, 4096) + code
 
 
 def _elf64(machine: int, code: bytes) -> bytes:

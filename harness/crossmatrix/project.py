@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,7 @@ from crossmatrix.toolchain import Store, host_port
 
 MATRIX = "matrix.yaml"
 FOLDER_CASE = "case.yaml"
+_FETCHES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,16 +177,23 @@ def optimistic(port: HostPort) -> Host:
 def fetch(
     names: Iterable[str], store: Store, report: Callable[[str], None]
 ) -> tuple[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]:
-    """Get tools: the digests of those that are there, and the reasons for those that are not."""
-    digests: list[tuple[str, str]] = []
-    missing: list[tuple[str, str]] = []
-    for name in names:
+    """Get tools: the digests of those that are there, and the reasons for those that are not.
+
+    Some at a time: most of the wait is a registry's.
+    """
+    wanted = tuple(names)
+
+    def got(name: str) -> tuple[str, str | None, str]:
         try:
-            digests.append((name, store.get(name).digest))
+            return name, store.get(name).digest, ""
         except MissingToolError as error:
             report(f"missing: {name}: {error.what}")
-            missing.append((name, str(error)))
-    return tuple(digests), tuple(missing)
+            return name, None, str(error)
+
+    with ThreadPoolExecutor(_FETCHES) as pool:
+        found = tuple(pool.map(got, wanted))
+    digests = tuple((name, digest) for name, digest, _ in found if digest is not None)
+    return digests, tuple((name, why) for name, digest, why in found if digest is None)
 
 
 def find_item(project: Project, text: str) -> Item:
