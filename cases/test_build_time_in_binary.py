@@ -39,6 +39,7 @@ def sha256(wanted: str | dict[str, str]) -> dict[str, dict[str, Any]]:
         "GOAMD64": {"not": ["v2", "v3"]},
         "CGO_ENABLED": "0",
         "cc": "none",
+        "buildmode": "default",
         "since": "1.27",
     },
     each=[{"build": stamped("1700000000")}, {}],

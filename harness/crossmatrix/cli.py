@@ -251,7 +251,11 @@ def explain_(
     loaded, store = _loaded(preset, cells, go, matrix, place)
     found = project.find_item(loaded, item)
     made = explain.planned(found, loaded, store, engine)
-    click.echo(json.dumps(explain.data(made), indent=2) if as_json else explain.text(found, made))
+    images = explain.image_names(made, store) if engine == "docker" else {}
+    if as_json:
+        click.echo(json.dumps(explain.data(made, images), indent=2))
+    else:
+        click.echo(explain.text(found, made, images))
 
 
 @main.command(short_help="Start a new case from a template.")

@@ -6,13 +6,13 @@ import re
 import shlex
 import shutil
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from crossmatrix import plan, project
 from crossmatrix.command import Command
-from crossmatrix.engine import choose
+from crossmatrix.engine import choose, images
 from crossmatrix.needs import Host
 from crossmatrix.plan import Item, Plan
 from crossmatrix.project import Project
@@ -37,6 +37,20 @@ def planned(item: Item, loaded: Project, store: Store, engine: str) -> Plan:
     return plan.make(item, host, versions=loaded.versions)
 
 
+def image_names(made: Plan, store: Store) -> dict[str, str]:
+    """The images that the docker engine takes; empty until the store holds what goes into them."""
+    zig = bool(made.builder.zig_target)
+    tools = [f"go{version}" for version in made.builder.go]
+    tools += ["busybox", "supervisor", "qemu", *(["zig"] if zig else [])]
+    if any(store.find(name) is None for name in tools):
+        return {}
+    names = {"builder": images.builder(store, made.builder.go, zig=zig).name}
+    if made.run is not None and not made.run.unreached:
+        scratch = made.run.needs.root == "scratch"
+        names["runner"] = (images.scratch() if scratch else images.runner(store)).name
+    return names
+
+
 def readable(text: str) -> str:
     """Symbols as a case file spells them: ``{work}``."""
     return _SYMBOL.sub(r"{\1}", text)
@@ -46,7 +60,7 @@ def _command(command: Command) -> list[str]:
     return [readable(arg) for arg in command.argv]
 
 
-def data(made: Plan) -> dict[str, Any]:
+def data(made: Plan, images: Mapping[str, str]) -> dict[str, Any]:
     """A plan as JSON data."""
     run = made.run
     return {
@@ -57,6 +71,7 @@ def data(made: Plan) -> dict[str, Any]:
         "go": list(made.builder.go),
         "cc": made.builder.cc,
         "tools": dict(made.tools),
+        "images": dict(images),
         "env": {key: readable(value) for key, value in made.build[0].env.items()},
         "build": [_command(command) for command in made.build],
         "artifact": made.artifact,
@@ -73,11 +88,12 @@ def data(made: Plan) -> dict[str, Any]:
     }
 
 
-def text(item: Item, made: Plan) -> str:
+def text(item: Item, made: Plan, images: Mapping[str, str]) -> str:
     """A plan for people to read."""
     lines = [f"{made.item}", f"  {item.case.title}", f"  digest {made.digest}"]
     if made.skip:
         lines.append(f"  skipped here: {made.skip}")
+    lines += [f"  {kind} image {name}" for kind, name in images.items()]
     lines += ["", "files"]
     lines += [f"  {len(file.data):>7} bytes  {name}" for name, file in made.files]
     lines += ["", f"build  (go {', '.join(made.builder.go)}; cc {made.builder.cc})"]

@@ -96,8 +96,11 @@ class exiting:  # noqa: N801
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, HarnessError):
-            code = 2 if isinstance(error, InputError) else 3
-            raise pytest.exit.Exception(f"error: {error}", returncode=code) from None
+            bad = isinstance(error, InputError)
+            reporter(self.config)(f"error: {error}")
+            raise pytest.exit.Exception(
+                "bad input" if bad else "the machine broke", returncode=2 if bad else 3
+            ) from None
 
 
 def reporter(config: pytest.Config) -> Any:
