@@ -53,7 +53,7 @@ class Caches:
         """Compile beforehand what a build needs and the caches do not hold yet.
 
         ``holder`` is the builder that will see the caches, without files of a case so far; the
-        compiling is done in a container of its own, and by one process of a machine at a time.
+        compiling is done in a container of its own, each job by one process at a time.
         """
         volumes = [cache.volume for cache in holder.kind.caches]
         work = warm.job(needs, *volumes)
@@ -61,7 +61,8 @@ class Caches:
             return
         locks = self.store.root / "locks"
         locks.mkdir(parents=True, exist_ok=True)
-        with FileLock(locks / f"{volumes[0]}.lock"):
+        what = "base" if work is None else work.key
+        with FileLock(locks / f"{volumes[0]}-{what}.lock"):
             if not self._is_ready(work, holder):
                 self._compile(work, layout, holder)
 
