@@ -8,7 +8,12 @@ from textwrap import dedent
 
 import pytest
 
+from crossmatrix.toolchain import Store
+
 pytest_plugins = ["pytester"]
+
+STORE = Store().root
+"""The user's own store: pytester gives each test another HOME."""
 
 MATRIX = """
 axes:
@@ -31,8 +36,9 @@ func main() { println("hello") }
 
 
 @pytest.fixture
-def project(pytester: pytest.Pytester) -> Callable[..., Path]:
+def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """Make a project: a matrix.yaml, and cases by name (a head, or a whole txtar)."""
+    monkeypatch.setenv("CROSSMATRIX_STORE", str(STORE))
 
     def make(matrix: str = MATRIX, **cases: str) -> Path:
         (pytester.path / "matrix.yaml").write_text(dedent(matrix))
