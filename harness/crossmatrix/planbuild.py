@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Final
 
 from crossmatrix.case import Build, HostPort
 from crossmatrix.cell import DEFAULT_BUILDMODE, Cell, GoVersion
@@ -29,13 +31,8 @@ _IMPORTS = re.compile(
 _QUOTED = re.compile(rb'"([^"\n]+)"')
 
 
-def base_env(cell: Cell) -> dict[str, str]:
-    """The whole environment of a build before cc and case: nothing is inherited.
-
-    ``GODEBUG=goindex=0`` lets Go work on a GOCACHE that it may only read (measured on 1.21, 1.26
-    and 1.27: it stops at files older than two seconds without it).
-    """
-    return {
+CLEAN_ENV: Final = MappingProxyType(
+    {
         "PATH": "⟦path⟧",
         "HOME": "⟦home⟧",
         "TMPDIR": "⟦tmp⟧",
@@ -48,14 +45,19 @@ def base_env(cell: Cell) -> dict[str, str]:
         "GOPROXY": "off",
         "GOTOOLCHAIN": "local",
         "GOWORK": "off",
-        "CC": "",
-        "CXX": "",
-        "CGO_CFLAGS": "",
-        "CGO_CPPFLAGS": "",
-        "CGO_CXXFLAGS": "",
-        "CGO_LDFLAGS": "",
-        **cell.env(),
     }
+)
+"""What every go command of the harness gets: nothing is inherited.
+
+``GODEBUG=goindex=0`` lets Go work on a GOCACHE that it may only read (measured on 1.21, 1.26 and
+1.27: it stops at files older than two seconds without it).
+"""
+
+
+def base_env(cell: Cell) -> dict[str, str]:
+    """The whole environment of a build before cc and case."""
+    compilers = ("CC", "CXX", "CGO_CFLAGS", "CGO_CPPFLAGS", "CGO_CXXFLAGS", "CGO_LDFLAGS")
+    return {**CLEAN_ENV, **dict.fromkeys(compilers, ""), **cell.env()}
 
 
 def zig_target(cc: str, goos: str, goarch: str) -> str:

@@ -8,6 +8,7 @@ import secrets
 import shutil
 import socket
 import stat
+import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -165,7 +166,10 @@ def remove_tree(folder: Path) -> None:
 
     for _ in range(2):
         with suppress(RecursionError, OSError):
-            shutil.rmtree(folder, onerror=again)
+            if sys.version_info >= (3, 12):
+                shutil.rmtree(folder, onexc=again)
+            else:
+                shutil.rmtree(folder, onerror=again)
         if not os.path.lexists(folder):
             return
     raise InfrastructureError(f"cannot remove {folder}", hint="remove it by hand")

@@ -19,6 +19,7 @@ from typing import Final
 from crossmatrix.command import Command, Ended, File, Limits
 from crossmatrix.errors import InfrastructureError
 from crossmatrix.needs import BuilderNeeds
+from crossmatrix.planbuild import CLEAN_ENV
 
 SECONDS: Final = 1800.0
 MARKS: Final = "crossmatrix"
@@ -36,18 +37,7 @@ TRIM_SECONDS: Final = 6 * 3600.0
 
 _ENV: Final = MappingProxyType(
     {
-        "PATH": "⟦path⟧",
-        "HOME": "⟦home⟧",
-        "TMPDIR": "⟦tmp⟧",
-        "LC_ALL": "C",
-        "GOCACHE": "⟦gocache⟧",
-        "GOMODCACHE": "⟦gomodcache⟧",
-        "GODEBUG": "goindex=0",
-        "GOENV": "off",
-        "GOFLAGS": "",
-        "GOPROXY": "off",
-        "GOTOOLCHAIN": "local",
-        "GOWORK": "off",
+        **CLEAN_ENV,
         "ZIG_GLOBAL_CACHE_DIR": "⟦zigcache⟧",
         "ZIG_LOCAL_CACHE_DIR": "⟦tmp⟧/zig",
     }
