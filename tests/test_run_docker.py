@@ -135,7 +135,7 @@ def test_a_killed_run_is_cleaned_up_by_the_next(daemon: Daemon, project: Project
     wait_for(file, 1, seconds=400)
     time.sleep(3)
     os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
+    child.communicate()
     dead = results.read(file).run.id
     assert ours(daemon, dead) > 0
     again = run(folder, "--engine", "docker", "-k", "a_hello")

@@ -202,9 +202,10 @@ def test_a_killed_worker_is_an_error(project: Project) -> None:
         int(entry.name)
         for entry in Path("/proc").iterdir()
         if entry.name.isdigit()
-        and b"execnet" in (entry / "cmdline").read_bytes()
+        and b"sys.stdin.readline" in (entry / "cmdline").read_bytes()
         and os.getsid(int(entry.name)) == child.pid
     ]
+    assert workers
     for pid in workers:
         os.kill(pid, signal.SIGKILL)
     out, _ = child.communicate(timeout=120)

@@ -286,5 +286,6 @@ def pytest_runtest_makereport(
         record = record_of(item, state, error)
         if record is not None:
             setattr(report, RECORD, results.dumps(record))
-            report.user_properties += junit.properties(record)
+            # JUnit XML takes them from the report of the teardown, which copies the item's
+            item.user_properties += junit.properties(record)
     return report
