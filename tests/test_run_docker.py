@@ -7,11 +7,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from docker import DockerClient
 
 from crossmatrix import results
 from crossmatrix.engine.docker_daemon import Daemon, connect
@@ -45,23 +47,49 @@ def daemon() -> Daemon:
     return found
 
 
+class OwnDaemon:
+    """A daemon of a test's own, to be killed and started again in the same folder."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="xmd-"))
+        self.host = f"unix://{self.folder}/docker.sock"
+
+    @property
+    def pid(self) -> int:
+        return int((self.folder / "dockerd.pid").read_text())
+
+    def start(self) -> None:
+        env = {**os.environ, "DOCKER_HOST": self.host}
+        subprocess.run(["sh", START, self.folder], env=env, check=True, capture_output=True)
+
+    def kill(self) -> None:
+        """As a crash does: its containers go on without it."""
+        pid = self.pid
+        os.kill(pid, signal.SIGKILL)
+        while Path(f"/proc/{pid}").exists():
+            time.sleep(0.1)
+
+    def remove(self) -> None:
+        """End it in good order, with what it has mounted."""
+        pid = self.pid
+        os.kill(pid, signal.SIGTERM)
+        until = time.monotonic() + 30
+        while Path(f"/proc/{pid}").exists() and time.monotonic() < until:
+            time.sleep(0.2)
+        mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+        for place in sorted((m for m in mounts if m.startswith(f"{self.folder}/")), reverse=True):
+            subprocess.run(["umount", "-l", place], check=False)
+        shutil.rmtree(self.folder)
+
+
 @pytest.fixture
-def own_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
-    """A daemon of this test's own, to be killed: its address and process."""
+def own_daemon() -> Iterator[OwnDaemon]:
     if os.getuid() != 0 or shutil.which("dockerd", path="/usr/sbin:/usr/bin:/sbin") is None:
         pytest.skip("only root, where dockerd is installed, can start a daemon to kill")
-    folder = tmp_path_factory.mktemp("d")
-    env = {key: value for key, value in os.environ.items() if key != "DOCKER_HOST"}
-    env["DOCKER_HOST"] = f"unix://{folder}/docker.sock"
-    subprocess.run(["sh", START, folder], env=env, check=True, capture_output=True)
-    pid = int((folder / "dockerd.pid").read_text())
-    yield env["DOCKER_HOST"], pid
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.kill(pid, number)
-        except ProcessLookupError:
-            break
-        time.sleep(3)
+    daemon = OwnDaemon()
+    daemon.start()
+    yield daemon
+    daemon.remove()
 
 
 def run(folder: Path, *options: str, host: str = "") -> subprocess.Popen[str]:
@@ -145,18 +173,25 @@ def test_a_killed_run_is_cleaned_up_by_the_next(daemon: Daemon, project: Project
 
 
 def test_a_dying_daemon_makes_errors_and_no_verdicts(
-    own_daemon: tuple[str, int], project: Project
+    own_daemon: OwnDaemon, project: Project
 ) -> None:
-    """With the daemon gone, items are ERROR, nothing is invented, and the exit code tells."""
-    host, pid = own_daemon
+    """With the daemon gone, items are ERROR and nothing is invented; the next run starts clean."""
     folder = project(a_hello=HELLO, b_hangs=HANGS, c_trap=TRAP)
-    child = run(folder, "--engine", "docker", "-n", "0", host=host)
+    child = run(folder, "--engine", "docker", "-n", "0", host=own_daemon.host)
     file = folder / ".crossmatrix" / "results.jsonl"
     wait_for(file, 2, seconds=400)
-    os.kill(pid, signal.SIGKILL)
+    own_daemon.kill()
     out, _ = child.communicate(timeout=240)
     assert child.returncode not in (0, 5), out
-    found = {item.id: item.verdict.value for item in results.read(file).items}
-    after = {id: verdict for id, verdict in found.items() if not id.startswith("a_hello")}
+    dead = results.read(file)
+    after = {i.id: i.verdict.value for i in dead.items if not i.id.startswith("a_hello")}
     assert after
     assert set(after.values()) == {"ERROR"}
+    own_daemon.start()
+    again = run(folder, "--engine", "docker", "-k", "not b_hangs", host=own_daemon.host)
+    out, _ = again.communicate(timeout=240)
+    assert again.returncode == 0, out
+    environment = {"DOCKER_HOST": own_daemon.host}
+    client = DockerClient.from_env(environment=environment)
+    assert client.containers.list(all=True) == []
+    client.close()

@@ -123,7 +123,6 @@ class Recorder:
         self.state.close()
         if self.state.session is not None:
             choose.clean(self.run.engine, self.state.session)
-            self.state.session.close()
 
 
 def run_record(state: State, paths: tuple[str, ...]) -> RunRecord:

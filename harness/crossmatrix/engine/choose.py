@@ -56,23 +56,36 @@ def start(
 
 
 def sweep(store: Store, session: Session, report: Report) -> None:
-    """Remove what dead runs of this host left: containers, volumes, folders, lock files."""
+    """Remove what dead runs of this host left: containers, volumes, folders, lock files.
+
+    While no daemon answers the lock files stay: containers may lie behind one that is down.
+    """
     gone = dead(store.root)
     if not gone:
         return
     found = connect()
-    count = docker.sweep(found, host=session.host, dead=gone) if isinstance(found, Daemon) else 0
+    if not isinstance(found, Daemon):
+        bury(store.root, gone, forget=False)
+        return
+    count = docker.sweep(found, host=session.host, dead=gone)
     bury(store.root, gone)
     report(f"removed what {len(gone)} dead runs left ({count} containers and volumes)")
 
 
 def clean(name: str, session: Session) -> None:
-    """Remove what the workers of a run left behind, those that were killed too."""
-    if name != "docker":
-        return
-    found = connect()
-    if isinstance(found, Daemon):
-        docker.sweep(found, host=session.host, dead=(session.id,))
+    """End a run, with what its workers left behind, those that were killed too.
+
+    Where the daemon is gone the run's lock file stays, so that the next start finds and sweeps it.
+    """
+    if name == "docker":
+        found = connect()
+        if not isinstance(found, Daemon):
+            return
+        try:
+            docker.sweep(found, host=session.host, dead=(session.id,))
+        except InfrastructureError:
+            return
+    session.close()
 
 
 def daemon_finding() -> tuple[Finding, ...]:

@@ -109,11 +109,12 @@ def _registry(store_root: Path) -> FileLock:
     return FileLock(_runs(store_root) / "registry", timeout=60)
 
 
-def bury(store_root: Path, runs: Iterable[str]) -> None:
-    """Remove the folders and then the lock files of dead runs, once nothing else is left."""
+def bury(store_root: Path, runs: Iterable[str], *, forget: bool = True) -> None:
+    """Remove the folders of dead runs, and (``forget``) their lock files, once nothing is left."""
     for run in runs:
         remove_tree(base() / run)
-        (_runs(store_root) / f"{host_id()}-{run}.lock").unlink(missing_ok=True)
+        if forget:
+            (_runs(store_root) / f"{host_id()}-{run}.lock").unlink(missing_ok=True)
 
 
 def host_id() -> str:
