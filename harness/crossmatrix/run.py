@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from crossmatrix import binary, check
 from crossmatrix.case import TextWanted
 from crossmatrix.command import Command, Ended, File, Layout
-from crossmatrix.engine import Engine
+from crossmatrix.engine import Box, Engine
 from crossmatrix.errors import InputError
 from crossmatrix.observation import BinaryFacts, Observation, Stage, StageSeen
 from crossmatrix.placeholders import masked
@@ -31,17 +31,17 @@ def observe(plan: Plan, engine: Engine, *, scale: float = 1.0) -> Observation:
     if built.unmet:
         return replace(base, stages=stages, failed=Stage.BUILD, unmet=built.unmet)
     facts: BinaryFacts | None = None
-    if built.artifact is not None and plan.wanted is not None:
-        facts, seen, unmet = _inspect(plan, built.artifact)
+    if plan.artifact is not None and plan.wanted is not None:
+        facts, seen, unmet = _inspect(plan, built.files[plan.artifact])
         stages = (*stages, seen)
         if unmet:
             return replace(base, stages=stages, failed=Stage.INSPECT, unmet=unmet, facts=facts)
     base = replace(base, stages=stages, facts=facts)
-    if plan.run is None or built.artifact is None:
+    if plan.run is None:
         return base
     if plan.run.unreached:
         return replace(base, unreached=plan.run.unreached)
-    seen, unmet = _run(plan, engine, scale, built.artifact, built.along)
+    seen, unmet = _run(plan, engine, scale, built.files)
     started = seen.exit not in (126, 127)
     return replace(
         base,
@@ -56,51 +56,50 @@ def observe(plan: Plan, engine: Engine, *, scale: float = 1.0) -> Observation:
 class _Built:
     seen: StageSeen
     unmet: tuple[str, ...]
-    artifact: File | None = None
-    along: tuple[tuple[str, File], ...] = ()
+    files: Mapping[str, File]
 
 
 def _build(plan: Plan, engine: Engine, scale: float) -> _Built:
     with engine.builder(plan.builder) as box:
         begun = time.monotonic()
         box.put(dict(plan.files))
-        ended: list[Ended] = []
-        for command in plan.build:
-            ended.append(box.run(_scaled(command, scale)))
-            if ended[-1].exit != 0:
-                break
-        missing: list[str] = []
-        artifact = None
-        along: list[tuple[str, File]] = []
-        if ended[-1].exit == 0 and plan.artifact is not None:
-            artifact = box.get(plan.artifact)
-            if artifact is None:
-                missing.append(plan.artifact)
-            for name in plan.run.files if plan.run else ():
-                file = box.get(name)
-                if file is None:
-                    missing.append(name)
-                else:
-                    along.append((name, file))
-        last = plan.build[len(ended) - 1]
-        how = [e.how for e in ended if e.how] + [f"[no output: {name}]" for name in missing]
-        text = _text(ended, how, box.layout)
-        unmet = [] if ended[-1].exit == 0 else [_exit_line(0, ended[-1].exit)]
-        if not unmet:
-            unmet = [
-                *(f"no output: {n}" for n in missing),
-                *_unmet("build", text, plan.expect.build),
-            ]
-        lines = [line for line in unmet if not line.startswith("no output")]
+        ended = _steps(plan, box, scale)
+        last, command = ended[-1], plan.build[len(ended) - 1]
+        wanted = () if last.exit != 0 else _outputs(plan)
+        found = {name: box.get(name) for name in wanted}
+        missing = [f"[no output: {name}]" for name, file in found.items() if file is None]
+        text = _text(ended, [*(e.how for e in ended if e.how), *missing], box.layout)
+        if last.exit != 0:
+            lines = [_exit_line(0, last.exit)]
+        else:
+            lines = [] if missing else _unmet("build", text, plan.expect.build)
         seen = StageSeen(
             stage=Stage.BUILD,
             text=_joined(text, lines),
             seconds=time.monotonic() - begun,
-            argv=tuple(box.layout.fill(arg) for arg in last.argv),
-            env=tuple((k, box.layout.fill(v)) for k, v in last.env.items()),
-            exit=ended[-1].exit,
+            argv=tuple(box.layout.fill(arg) for arg in command.argv),
+            env=tuple((k, box.layout.fill(v)) for k, v in command.env.items()),
+            exit=last.exit,
         )
-    return _Built(seen=seen, unmet=tuple(unmet), artifact=artifact, along=tuple(along))
+    files = {name: file for name, file in found.items() if file is not None}
+    return _Built(seen=seen, unmet=(*missing, *lines), files=files)
+
+
+def _steps(plan: Plan, box: Box, scale: float) -> list[Ended]:
+    """Run the commands of the build up to the first that fails."""
+    ended: list[Ended] = []
+    for command in plan.build:
+        ended.append(box.run(_scaled(command, scale)))
+        if ended[-1].exit != 0:
+            break
+    return ended
+
+
+def _outputs(plan: Plan) -> tuple[str, ...]:
+    """What a build must leave: the artifact first, then what goes along with it."""
+    if plan.artifact is None:
+        return ()
+    return (plan.artifact, *(plan.run.files if plan.run else ()))
 
 
 def _inspect(plan: Plan, artifact: File) -> tuple[BinaryFacts | None, StageSeen, tuple[str, ...]]:
@@ -117,17 +116,12 @@ def _inspect(plan: Plan, artifact: File) -> tuple[BinaryFacts | None, StageSeen,
 
 
 def _run(
-    plan: Plan,
-    engine: Engine,
-    scale: float,
-    artifact: File,
-    along: Iterable[tuple[str, File]],
+    plan: Plan, engine: Engine, scale: float, files: Mapping[str, File]
 ) -> tuple[StageSeen, tuple[str, ...]]:
     assert plan.run is not None
-    assert plan.artifact is not None
     with engine.runner(plan.run.needs) as box:
         begun = time.monotonic()
-        box.put({plan.artifact: artifact, **dict(along), **_own_files(plan)})
+        box.put({**files, **_own_files(plan)})
         command = plan.run.command
         ended = box.run(_scaled(command, scale))
         layout = box.layout
