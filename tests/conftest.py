@@ -10,7 +10,7 @@ import pytest
 
 from crossmatrix.toolchain import Store
 
-pytest_plugins = ["pytester"]
+pytest_plugins = ["pytester", "docker_fixtures"]
 
 STORE = Store().root
 """The user's own store: pytester gives each test another HOME."""

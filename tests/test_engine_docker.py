@@ -1,160 +1,25 @@
-"""The Docker engine against a real daemon: walls, warm pairs, ends, and what is left behind."""
+"""The Docker engine against a real daemon: walls, warm pairs, ends, caches."""
 
 from __future__ import annotations
 
-import gc
-import os
-import signal
-import socket
-import subprocess
-import sys
-import textwrap
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from crossmatrix.command import Command, Ended, File, Limits
-from crossmatrix.engine import Box, docker_box
-from crossmatrix.engine.docker import RUN_LABEL, DockerEngine, sweep
+from crossmatrix.command import Command, File, Limits
+from crossmatrix.engine import docker_box
+from crossmatrix.engine.docker import DockerEngine
 from crossmatrix.engine.docker_box import DockerBox, Holder
-from crossmatrix.engine.docker_daemon import Daemon, connect
+from crossmatrix.engine.docker_daemon import Daemon
 from crossmatrix.engine.session import Session
-from crossmatrix.errors import HarnessError, InfrastructureError, MissingToolError
-from crossmatrix.needs import BuilderNeeds, RunnerNeeds, Warm
+from crossmatrix.errors import HarnessError, MissingToolError
+from crossmatrix.needs import BuilderNeeds, RunnerNeeds
 from crossmatrix.toolchain import Store
+from docker_fixtures import GO, SHELL, go_build, host_name, native, sh, visit
 
 pytestmark = pytest.mark.engine
-
-GO = "1.27.3"
-PACKAGES = ("fmt", "io", "os", "strings", "time")
-ZOO = b"""package main
-
-import (
-	"fmt"
-	"io"
-	"os"
-	"strings"
-	"time"
-)
-
-func main() {
-	switch os.Args[1] {
-	case "hello":
-		fmt.Println("hello")
-	case "copy":
-		io.Copy(os.Stdout, os.Stdin)
-	case "hang":
-		time.Sleep(time.Hour)
-	case "spam":
-		for {
-			fmt.Println(strings.Repeat("x", 1000))
-		}
-	case "crash":
-		panic("on purpose")
-	case "eat":
-		var all [][]byte
-		for {
-			piece := make([]byte, 1<<20)
-			for i := range piece {
-				piece[i] = 1
-			}
-			all = append(all, piece)
-		}
-	case "list":
-		entries, err := os.ReadDir("/")
-		for _, entry := range entries {
-			fmt.Println(entry.Name())
-		}
-		fmt.Println(err)
-	case "child":
-		_, err := os.StartProcess("/bin/sh", []string{"sh"}, &os.ProcAttr{})
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
-"""
-SHELL = {"PATH": "⟦path⟧", "HOME": "⟦home⟧", "TMPDIR": "⟦tmp⟧"}
-
-
-@pytest.fixture(scope="module")
-def daemon() -> Iterator[Daemon]:
-    found = connect()
-    if isinstance(found, str):
-        pytest.skip(found)
-    yield found
-    found.client.close()
-
-
-@pytest.fixture(scope="module")
-def store() -> Store:
-    return Store()
-
-
-@pytest.fixture(scope="module")
-def session(store: Store) -> Iterator[Session]:
-    with Session.open(store.root) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def engine(daemon: Daemon, store: Store, session: Session) -> Iterator[DockerEngine]:
-    made = DockerEngine(daemon=daemon, store=store, session=session)
-    yield made
-    made.close()
-
-
-def sh(box: Box, script: str, *, seconds: float = 20, **limits: Any) -> Ended:
-    command = Command(
-        argv=("sh", "-c", script), env=SHELL, limits=Limits(seconds=seconds, **limits)
-    )
-    return box.run(command)
-
-
-def go_build(engine: DockerEngine, goos: str, goarch: str, *flags: str) -> File:
-    """The test program for a port, built in a builder whose cache the harness has filled."""
-    port = {"GOOS": goos, "GOARCH": goarch, "CGO_ENABLED": "0"}
-    warm = Warm(go=GO, env=tuple(sorted(port.items())), flags=flags, packages=PACKAGES)
-    env = SHELL | port
-    env |= {"GOCACHE": "⟦gocache⟧", "GOMODCACHE": "⟦gomodcache⟧", "GODEBUG": "goindex=0"}
-    env |= {"GOENV": "off", "GOFLAGS": "", "GOPROXY": "off", "GOTOOLCHAIN": "local"}
-    with engine.builder(BuilderNeeds(go=(GO,), warm=warm)) as box:
-        box.put({"go.mod": File(data=b"module zoo\ngo 1.21\n"), "main.go": File(data=ZOO)})
-        argv = ("go", "build", *flags, "-o", "zoo", ".")
-        ended = box.run(Command(argv=argv, env=env, limits=Limits(seconds=300)))
-        assert (ended.exit, ended.stderr) == (0, b"")
-        artifact = box.get("zoo")
-    assert artifact is not None
-    return artifact
-
-
-def native() -> str:
-    return {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
-
-
-@pytest.fixture(scope="module")
-def zoo(engine: DockerEngine) -> File:
-    return go_build(engine, "linux", native())
-
-
-def visit(box: Box, what: str, *, seconds: float = 20, stdin: bytes = b"", **limits: Any) -> Ended:
-    """Run the test program, which must lie in the box already."""
-    return box.run(
-        Command(
-            argv=("⟦work⟧/zoo", what),
-            env={},
-            limits=Limits(seconds=seconds, **limits),
-            stdin=stdin,
-        )
-    )
-
-
-# what a box is
 
 
 def test_built_in_one_container_and_run_in_another(engine: DockerEngine, zoo: File) -> None:
@@ -256,10 +121,6 @@ def test_missing_tools_are_named(engine: DockerEngine) -> None:
 
 
 # warm containers
-
-
-def host_name(box: Box) -> bytes:
-    return sh(box, "hostname").stdout
 
 
 def test_warm_container_comes_back_clean(engine: DockerEngine) -> None:
@@ -466,179 +327,3 @@ def test_second_build_compiles_no_standard_package(engine: DockerEngine, zoo: Fi
 
 
 # what breaks, and what is left
-
-
-def left(daemon: Daemon, run: str) -> int:
-    wanted: dict[str, Any] = {"label": f"{RUN_LABEL}={run}"}
-    client = daemon.client
-    return len(client.containers.list(all=True, filters=wanted)) + len(
-        client.volumes.list(filters=wanted)
-    )
-
-
-def test_close_leaves_nothing(daemon: Daemon, store: Store, session: Session) -> None:
-    """After `close`, twice, nothing of the run is at the daemon."""
-    own = replace(session, id="test-close")
-    engine = DockerEngine(daemon=daemon, store=store, session=own)
-    with engine.runner(RunnerNeeds()):
-        assert left(daemon, own.id) == 2
-    engine.close()
-    engine.close()
-    assert left(daemon, own.id) == 0
-
-
-def test_sweep_removes_what_a_dead_run_left(daemon: Daemon, store: Store, session: Session) -> None:
-    """Containers and volumes of a dead run of this host go, those of another host stay."""
-    runs = (replace(session, id="dead"), replace(session, id="dead", host="elsewhere"))
-    engines = [DockerEngine(daemon=daemon, store=store, session=s) for s in runs]
-    for engine in engines:
-        with engine.runner(RunnerNeeds()):
-            pass
-    assert sweep(daemon, host=session.host, dead=("dead",)) == 2
-    assert left(daemon, "dead") == 2
-    engines[1].close()
-
-
-def test_container_removed_in_the_middle_is_a_fault(daemon: Daemon, engine: DockerEngine) -> None:
-    """A container that goes away under a command is an infrastructure error, never an end."""
-
-    def remove() -> None:
-        time.sleep(1)
-        daemon.client.containers.get(first).remove(force=True)
-
-    with pytest.raises(InfrastructureError), engine.runner(RunnerNeeds()) as box:  # noqa: PT012
-        first = host_name(box).decode().strip()
-        thread = threading.Thread(target=remove)
-        thread.start()
-        try:
-            sh(box, "sleep 100")
-        finally:
-            thread.join()
-
-
-@dataclass
-class Relay:
-    """A socket before the daemon's own, which can be cut."""
-
-    path: Path
-    target: str
-
-    def __post_init__(self) -> None:
-        self.server = socket.socket(socket.AF_UNIX)
-        self.server.bind(str(self.path))
-        self.server.listen()
-        self.open: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                near, _ = self.server.accept()
-                far = socket.socket(socket.AF_UNIX)
-                far.connect(self.target)
-                self.open += [near, far]
-                for a, b in ((near, far), (far, near)):
-                    threading.Thread(target=self._copy, args=(a, b), daemon=True).start()
-
-    def _copy(self, source: socket.socket, target: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source.recv(1 << 16):
-                target.sendall(data)
-            target.shutdown(socket.SHUT_WR)
-
-    def cut(self) -> None:
-        self.path.unlink()
-        self.server.close()
-        for end in self.open:
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-            end.close()
-
-
-@pytest.fixture
-def cuttable(
-    daemon: Daemon,
-    store: Store,
-    session: Session,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[tuple[DockerEngine, Callable[[], None]]]:
-    """An engine whose daemon can be taken away, and what takes it away."""
-    kind = daemon.client.api.base_url.partition(":")[0]
-    if kind != "http+docker":
-        pytest.skip(f"the daemon is reached by {kind}, not by a socket of this machine")
-    where = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
-    relay = Relay(tmp_path / "relay.sock", where)
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{relay.path}")
-    found = connect()
-    assert isinstance(found, Daemon)
-    own = replace(session, id="test-relay")
-    yield DockerEngine(daemon=found, store=store, session=own), relay.cut
-    found.client.close()
-    gc.collect()
-    sweep(daemon, host=own.host, dead=(own.id,))
-    assert left(daemon, own.id) == 0
-
-
-# the SDK leaves a socket open that it could not connect
-@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
-@pytest.mark.parametrize("root", ["runner", "scratch"])
-def test_daemon_gone_in_the_middle_is_a_fault(
-    cuttable: tuple[DockerEngine, Callable[[], None]], zoo: File, root: str
-) -> None:
-    """A daemon that dies under a command is an infrastructure error, and so is all after it."""
-    engine, cut = cuttable
-    with pytest.raises(InfrastructureError), engine.runner(RunnerNeeds(root=root)) as box:  # noqa: PT012
-        box.put({"zoo": zoo})
-        threading.Timer(1.5, cut).start()
-        visit(box, "hang", seconds=30)
-    with pytest.raises(InfrastructureError), engine.runner(RunnerNeeds(root=root)):
-        pass
-    engine.close()
-
-
-def test_no_daemon_is_told_soon(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Where no daemon answers, `connect` says where it looked, and does not wait for long."""
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
-    begun = time.monotonic()
-    found = connect()
-    assert isinstance(found, str)
-    assert f"{tmp_path}/none.sock" in found
-    assert time.monotonic() - begun < 5
-
-
-INTERRUPTED = """
-    from crossmatrix.command import Command, Limits
-    from crossmatrix.engine.docker import DockerEngine, connect
-    from crossmatrix.engine.session import Session
-    from crossmatrix.needs import RunnerNeeds
-    from crossmatrix.toolchain import Store
-    import dataclasses
-
-    store = Store()
-    session = dataclasses.replace(Session.open(store.root), id="test-interrupt")
-    engine = DockerEngine(daemon=connect(), store=store, session=session)
-    try:
-        with engine.runner(RunnerNeeds()) as box:
-            box.put({})
-            print("ready", flush=True)
-            box.run(Command(argv=("sleep", "100"), env={"PATH": "/bin"}, limits=Limits(seconds=99)))
-    finally:
-        engine.close()
-"""
-
-
-def test_interrupt_in_the_middle_leaves_nothing(daemon: Daemon, engine: DockerEngine) -> None:
-    """Ctrl-C while a command runs ends soon, and no container or volume is left."""
-    with engine.runner(RunnerNeeds()):
-        pass  # the image is there
-    process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(INTERRUPTED)], stdout=subprocess.PIPE
-    )
-    assert process.stdout is not None
-    with process.stdout as output:
-        assert output.readline() == b"ready\n"
-    time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=20) != 0
-    assert left(daemon, "test-interrupt") == 0
