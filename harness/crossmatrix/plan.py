@@ -68,7 +68,8 @@ class Plan:
     """What will be done. ``skip`` says why nothing of it can be done here.
 
     ``artifact`` is a name in the work folder, None where there is nothing to inspect or to run;
-    ``digest`` identifies what will be observed, the warm-up of caches left out.
+    ``digest`` identifies what will be observed, the warm-up of caches left out. ``modules``: what
+    its go.mod and go.sum name is to be laid beside it beforehand.
     """
 
     item: str
@@ -81,6 +82,7 @@ class Plan:
     expect: Expectation
     tools: tuple[tuple[str, str], ...] = ()
     skip: str = ""
+    modules: bool = False
 
     @property
     def digest(self) -> str:
@@ -204,7 +206,8 @@ def make(
     whole, files = overlay(item, port)
     build = whole.build
     cc = build.cc or cell.cc
-    base = planbuild.overlaid(planbuild.base_env(cell), (), planbuild.cc_env(cc, cell).items())
+    added = planbuild.cc_env(cc, cell) | planbuild.modules_env(build)
+    base = planbuild.overlaid(planbuild.base_env(cell), (), added.items())
     named = dict(build.env)
     artifact = planbuild.output_name(build, cell, {**base, **named})
     filler = Filler(cell=cell, app=artifact or "app", versions=versions or {})
@@ -241,7 +244,8 @@ def make(
         run=run,
         expect=expect,
         tools=_digests(needs, run, host),
-        skip=_skip(item.case, needs, build, host),
+        skip=_skip(item.case, needs, host),
+        modules=bool(build.modules),
     )
 
 
@@ -274,7 +278,7 @@ def _digests(needs: BuilderNeeds, run: RunPlan | None, host: Host) -> tuple[tupl
     return tuple(sorted((n, d) for n, d in host.digests if n in names))
 
 
-def _skip(case: Case, needs: BuilderNeeds, build: Build, host: Host) -> str:
+def _skip(case: Case, needs: BuilderNeeds, host: Host) -> str:
     """Why an item cannot be done here; empty where it can."""
     where = f"the {host.engine} engine"
     for need in case.needs:
@@ -298,6 +302,4 @@ def _skip(case: Case, needs: BuilderNeeds, build: Build, host: Host) -> str:
         return "zig's C compiler does not serve this target"
     for tool in needs.tools:
         return host.lacks(tool) or f"{where} has no tool {tool}"
-    if build.modules:
-        return f"{where} fetches no modules"
     return ""

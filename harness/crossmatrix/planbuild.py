@@ -16,6 +16,9 @@ from crossmatrix.targets import ARCHES, target, zig_triple
 
 BUILD_SECONDS = 600.0
 
+MODULES: Final = ".crossmatrix/modules"
+"""Where a case's modules lie in the work folder, as a GOPROXY; Go overlooks a dotted folder."""
+
 _SUFFIXES = {
     "c-archive": {"": ".a"},
     "c-shared": {"": ".so", "windows": ".dll", "darwin": ".dylib", "wasip1": ".wasm"},
@@ -64,6 +67,13 @@ def zig_target(cc: str, goos: str, goarch: str) -> str:
     """zig's target for ``zig`` or ``zig:gnu.2.17``; empty where cc is no zig or cannot serve."""
     name, _, libc = cc.partition(":")
     return (zig_triple(goos, goarch, libc) or "") if name == "zig" else ""
+
+
+def modules_env(build: Build) -> dict[str, str]:
+    """The variables of a build that finds its modules beside it, and is offline all the same."""
+    if not build.modules:
+        return {}
+    return {"GOPROXY": f"file://⟦work⟧/{MODULES}", "GOSUMDB": "off"}
 
 
 def cc_env(cc: str, cell: Cell) -> dict[str, str]:

@@ -11,11 +11,13 @@ from typing import Any
 
 from crossmatrix import plan, prepare, project, run
 from crossmatrix.case import Trap
+from crossmatrix.command import File
 from crossmatrix.engine import Engine, choose
 from crossmatrix.engine.session import Session
 from crossmatrix.needs import Host
 from crossmatrix.observation import Observation
 from crossmatrix.plan import Item, Plan
+from crossmatrix.planbuild import MODULES
 from crossmatrix.project import Options, Project
 from crossmatrix.toolchain import Store
 
@@ -74,7 +76,20 @@ class State:
         self.packages = {key: tuple(sorted(names)) for key, names in union.items()}
 
     def observe(self, made: Plan) -> Observation:
+        if made.modules:
+            made = replace(made, files=(*made.files, *self._modules(made)))
         return run.observe(made, self.engine, scale=self.project.options.scale)
+
+    def _modules(self, made: Plan) -> tuple[tuple[str, File], ...]:
+        """What a case's go.mod and go.sum name, fetched and checked before it is built."""
+        files = dict(made.files)
+        mod, sums = (files.get(name, File(data=b"")).data for name in ("go.mod", "go.sum"))
+        folder = self.store.modules(made.builder.go[0], mod, sums)
+        return tuple(
+            (f"{MODULES}/{path.relative_to(folder).as_posix()}", File(data=path.read_bytes()))
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        )
 
     def trap(self, item: Item) -> Trap | None:
         """The trap that is in force for an item."""

@@ -32,7 +32,7 @@ from crossmatrix.cell import GoVersion, PortInfo
 from crossmatrix.errors import InfrastructureError, InputError, MissingToolError
 from crossmatrix.fetch import Recipe, Tool, run
 from crossmatrix.fetch.debian import Debian
-from crossmatrix.fetch.golang import RETRY, Module, Supervisor, WasmExec, environment
+from crossmatrix.fetch.golang import RETRY, Module, Supervisor, WasmExec, download, environment
 from crossmatrix.fetch.wheel import Wheel
 from crossmatrix.strict_yaml import nearest
 from crossmatrix.targets import ARCHES
@@ -123,6 +123,23 @@ class Store:
             for row in json.loads(text)
             if row["GOARCH"] in ARCHES
         )
+
+    def modules(self, version: str, mod: bytes, sum: bytes) -> Path:
+        """The modules that a go.mod and its go.sum name, as a folder that can be a GOPROXY.
+
+        Fetched once, through the user's own registry. Raises what `get` raises.
+        """
+        go = self.get(f"go{version}")
+        name = f"modules-{hashlib.sha256(mod + bytes(1) + sum).hexdigest()[:_DIGITS]}"
+        kept = self.root / "tools" / name
+        if not kept.is_dir():
+            with self._making(name) as fresh:
+                if not kept.is_dir():
+                    self._report(f"fetching modules for {name}")
+                    found = download(go, mod, sum, fresh)
+                    found.mkdir(parents=True, exist_ok=True)
+                    found.rename(kept)
+        return kept
 
     def find(self, name: str) -> Tool | None:
         """A tool that is there; only looks."""

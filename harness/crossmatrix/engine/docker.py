@@ -189,7 +189,7 @@ def _builder_layout(needs: BuilderNeeds, *, zig: bool) -> Layout:
         "goroot": first,
         "gocache": GO_CACHE,
         "zigcache": _ZIG_CACHE,
-        "gomodcache": "/cache/mod",
+        "gomodcache": f"{WORK}/mod",
         "path": ":".join([f"{first}/bin", *(["/opt/zig"] if zig else []), "/bin"]),
     }
     if zig:

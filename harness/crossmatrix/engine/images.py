@@ -312,7 +312,7 @@ def _base(store: Store) -> Layer:
         for name in ("bin", "cache", "etc", "opt", "opt/supervisor", "root", "usr", "usr/bin"):
             yield _folder(name)
         yield _folder("tmp", 0o1777)
-        for name in ("w", "cache/go", "cache/zig", "cache/mod"):
+        for name in ("w", "cache/go", "cache/zig"):
             yield _folder(name, owner=USER)
         yield _file("etc/passwd", b"root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/w:/bin/sh\n")
         yield _file("etc/group", b"root:x:0:\nnogroup:x:65534:\n")

@@ -59,6 +59,20 @@ def registry(go: Tool, env: Mapping[str, str], scratch: Path) -> dict[str, str]:
     return {name: value for name, value in json.loads(said).items() if value}
 
 
+def download(go: Tool, mod: bytes, sum: bytes, scratch: Path) -> Path:
+    """The modules that a go.mod and go.sum name, checked, as a folder that can be a GOPROXY."""
+    work = scratch / "module"
+    work.mkdir()
+    (work / "go.mod").write_bytes(mod)
+    (work / "go.sum").write_bytes(sum)
+    cache = scratch / "modcache"
+    env = environment(go, scratch)
+    env |= registry(go, env, scratch) | {"GOMODCACHE": str(cache), "GOFLAGS": "-modcacherw"}
+    argv = (str(go.executable), "mod", "download")
+    run(argv, env=env, cwd=work, what="the modules of a case", command="go mod download")
+    return cache / "cache" / "download"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Module:
     """A program of a module, built here; its sums are checked by the checksum database."""
