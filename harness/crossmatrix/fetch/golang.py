@@ -74,16 +74,10 @@ def download(go: Tool, mod: bytes, sum: bytes, scratch: Path) -> Path:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Module:
-    """A program of a module, built here; its sums are checked by the checksum database."""
+class _MadeByGo:
+    """What a Go of the store, ``go``, makes."""
 
-    package: str
-    version: str
     go: str
-
-    @property
-    def source(self) -> str:
-        return f"Go module {self.package}@{self.version}"
 
     @property
     def command(self) -> str:
@@ -92,6 +86,18 @@ class Module:
     @property
     def needs(self) -> tuple[str, ...]:
         return (self.go,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Module(_MadeByGo):
+    """A program of a module, built here; its sums are checked by the checksum database."""
+
+    package: str
+    version: str
+
+    @property
+    def source(self) -> str:
+        return f"Go module {self.package}@{self.version}"
 
     def make(self, tree: Path, scratch: Path, tools: Mapping[str, Tool]) -> Made:
         go = tools[self.go]
@@ -106,12 +112,11 @@ class Module:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Supervisor:
+class Supervisor(_MadeByGo):
     """The static program of ``sources``, which are known by their sum."""
 
     sources: Path = field(repr=False)
     sum: str
-    go: str
 
     @classmethod
     def of(cls, sources: Path, go: str) -> Supervisor:
@@ -124,14 +129,6 @@ class Supervisor:
     @property
     def source(self) -> str:
         return "built from the package's own sources"
-
-    @property
-    def command(self) -> str:
-        return RETRY
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        return (self.go,)
 
     def make(self, tree: Path, scratch: Path, tools: Mapping[str, Tool]) -> Made:
         go = tools[self.go]
@@ -150,22 +147,12 @@ class Supervisor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WasmExec:
+class WasmExec(_MadeByGo):
     """What node needs to start a js/wasm program: lib/wasm since Go 1.24, misc/wasm before."""
-
-    go: str
 
     @property
     def source(self) -> str:
         return f"out of {self.go}"
-
-    @property
-    def command(self) -> str:
-        return RETRY
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        return (self.go,)
 
     def make(self, tree: Path, scratch: Path, tools: Mapping[str, Tool]) -> Made:
         del scratch
