@@ -131,6 +131,25 @@ def test_it(cell, role, plan, observe, judge):
     assert sorted(verdicts(folder).values()) == ["WRONG_FAILURE", "XFAIL"]
 
 
+def test_a_bare_assert_is_a_failure(pytester: pytest.Pytester, project: Project) -> None:
+    """A test that fails by itself is FAIL, before and after its judgement, never an XFAIL."""
+    folder = project()
+    (folder / "cases" / "test_it.py").write_text(
+        """
+import pytest
+
+
+@pytest.mark.case(title="one", cells={"GOOS": "linux", "GOARCH": "amd64"}, each=[{}, {}])
+def test_it(crossmatrix_item, observe, judge):
+    if crossmatrix_item.each == 2:
+        judge(observe.text("build", ["x"], 0, "", unmet=False))
+    assert 1 == 2
+"""
+    )
+    pytester.runpytest_subprocess(LOCAL, "cases").assert_outcomes(failed=2)
+    assert set(verdicts(folder).values()) == {"FAIL"}
+
+
 def start(folder: Path, *options: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "crossmatrix.cli", "run", "--engine", "local", *options]
     return subprocess.Popen(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -97,7 +97,6 @@ class Observation:
     executed: str | None = None
     unreached: str | None = None
     run_expected: bool = False
-    versions: tuple[tuple[str, str], ...] = field(default=())
 
     def seen(self, stage: Stage) -> StageSeen | None:
         return next((seen for seen in self.stages if seen.stage is stage), None)

@@ -23,6 +23,7 @@ from crossmatrix.plugin_items import (
     judge,
     marked_case,
     observe,
+    own_verdict,
     plan,
     record_of,
     role,
@@ -278,12 +279,8 @@ def pytest_runtest_makereport(
     state = item.config.stash.get(STATE, None)
     if state is None or item_of(item) is None:
         return report
-    broke = call.excinfo is not None and isinstance(call.excinfo.value, HarnessError)
-    decided = report.when == "call" or (report.when == "setup" and not report.passed)
-    failed_elsewhere = report.failed and (broke or report.when != "call")
-    if decided or failed_elsewhere:
-        error = str(call.excinfo.value) if failed_elsewhere and call.excinfo else ""
-        record = record_of(item, state, error)
+    if report.when == "call" or not report.passed:
+        record = record_of(item, state, own_verdict(report, call))
         if record is not None:
             setattr(report, RECORD, results.dumps(record))
             # JUnit XML takes them from the report of the teardown, which copies the item's

@@ -123,14 +123,25 @@ def item_of(node: pytest.Item) -> Item | None:
     return found if isinstance(found, Item) else None
 
 
-def record_of(node: pytest.Item, state: State, error: str = "") -> ItemRecord | None:
-    """The record of an item after it ran; with ``error`` that of a machine that broke."""
+def own_verdict(report: pytest.TestReport, call: pytest.CallInfo[None]) -> Verdict | None:
+    """What pytest saw beside a judgement: a machine that broke, or a test's own failed assert."""
+    error = call.excinfo.value if call.excinfo is not None else None
+    if not report.failed or error is None or isinstance(error, Judged):
+        return None
+    if isinstance(error, HarnessError) or report.when != "call":
+        return Verdict(outcome=Outcome.ERROR, reason=str(error))
+    return Verdict(outcome=Outcome.FAIL, reason=f"{type(error).__name__}: {error}")
+
+
+def record_of(node: pytest.Item, state: State, own: Verdict | None) -> ItemRecord | None:
+    """The record of an item after it ran; ``own`` is what outweighs its judgement."""
     item = item_of(node)
     if item is None:
         return None
     found, seen, made = node.stash.get(SEEN, (None, None, None))
-    if error or found is None:
-        found = Verdict(outcome=Outcome.ERROR, reason=error or "the test never called judge()")
+    found = own or found
+    if found is None:
+        found = Verdict(outcome=Outcome.ERROR, reason="the test never called judge()")
     return results.item_record(
         id=item.id,
         case=item.case.name,
