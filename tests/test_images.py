@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from crossmatrix.engine import images
-from crossmatrix.engine.docker_daemon import Daemon, connect
+from crossmatrix.engine.docker_daemon import Daemon
 from crossmatrix.engine.images import Image, Layer
 
 TEXT = b"what is in it\n"
@@ -93,15 +93,6 @@ def test_long_names_survive(tmp_path: Path) -> None:
     name = "n" * 120
     data = b"".join(images.archive(image(tree(tmp_path / "t", name=name))))
     assert f"opt/tool/lib/deep/{name}" in members(content(data, "0/layer.tar"))
-
-
-@pytest.fixture(scope="module")
-def daemon() -> Iterator[Daemon]:
-    found = connect()
-    if isinstance(found, str):
-        pytest.skip(found)
-    yield found
-    found.client.close()
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import pytest
 from docker import DockerClient
 
 from crossmatrix import results
-from crossmatrix.engine.docker_daemon import Daemon, connect
+from crossmatrix.engine.docker_daemon import Daemon
 from crossmatrix.resources import data_dir
 from test_plugin import HELLO, TRAP
 from test_run_local import HANGS, wait_for
@@ -36,15 +36,6 @@ BOTH = (
     "wasm_gomaxprocs",
     "wasm_no_preopen",
 )
-
-
-@pytest.fixture
-def daemon() -> Daemon:
-    """The daemon that this machine has."""
-    found = connect()
-    if isinstance(found, str):
-        pytest.skip(found)
-    return found
 
 
 class OwnDaemon:

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Annotated, Any, Final, TypeVar
 
+from crossmatrix.binary import FACT_NAMES, known
 from crossmatrix.case import FactOperator, FactWanted, TextOperator, TextWanted
 from crossmatrix.casefields import TEXT_SCHEMA, TEXTS_SCHEMA, a_text, described, regex, some_texts
 from crossmatrix.strict_yaml import nearest, problem
-
-FACTS: Final = (
-    "format", "machine", "class", "byteorder", "type", "osabi", "flags", "linkage", "interpreter",
-    "needed", "glibc", "stripped", "dwarf", "relro", "nx", "wx", "exports", "imports", "symbols",
-    "sections", "custom_sections", "minos", "subsystem", "os_version", "signature", "go", "size",
-    "sha256",
-)  # fmt: skip
 
 
 def _text_wanted(value: object) -> tuple[TextWanted, ...]:
@@ -58,9 +51,9 @@ _ENUMERATED: Final = {
 
 
 def _fact(name: str, value: object) -> tuple[FactWanted, ...]:
-    if name not in FACTS and not re.fullmatch(r"go\.[A-Za-z0-9_.:/-]+", name):
+    if not known(name):
         raise problem(
-            f"unknown fact {name!r}", hint=nearest(name, (*FACTS, "go.GOARM")), at=(name,)
+            f"unknown fact {name!r}", hint=nearest(name, (*FACT_NAMES, "go.GOARM")), at=(name,)
         )
     if value == "absent":
         return (FactWanted(fact=name, operator="absent"),)
@@ -115,7 +108,7 @@ FactChecks = Annotated[
             {"const": "none"},
             {
                 "type": "object",
-                "propertyNames": {"anyOf": [{"enum": list(FACTS)}, {"pattern": r"^go\."}]},
+                "propertyNames": {"anyOf": [{"enum": list(FACT_NAMES)}, {"pattern": r"^go\."}]},
             },
         ],
     ),

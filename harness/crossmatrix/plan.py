@@ -194,12 +194,10 @@ def make(
     host: Host,
     *,
     versions: Mapping[str, str] | None = None,
-    packages: tuple[str, ...] | None = None,
 ) -> Plan:
     """The plan of an item on a host.
 
-    ``versions`` maps Go versions as cases spell them (``{goroot:1.23}``) to full ones;
-    ``packages`` are the standard packages to warm the caches with, by default the item's own.
+    ``versions`` maps Go versions as cases spell them (``{goroot:1.23}``) to full ones.
     """
     cell = item.cell
     port = HostPort(goos=host.goos, goarch=host.goarch)
@@ -208,8 +206,7 @@ def make(
     cc = build.cc or cell.cc
     added = planbuild.cc_env(cc, cell) | planbuild.modules_env(build)
     base = planbuild.overlaid(planbuild.base_env(cell), (), added.items())
-    named = dict(build.env)
-    artifact = planbuild.output_name(build, cell, {**base, **named})
+    artifact = planbuild.output_name(build, cell, {**base, **dict(build.env)})
     filler = Filler(cell=cell, app=artifact or "app", versions=versions or {})
     env = planbuild.overlaid(
         base, build.unset, [(key, filler.command(value)) for key, value in build.env]
@@ -230,7 +227,7 @@ def make(
             build,
             cell,
             env,
-            planbuild.std_imports(files) if packages is None else packages,
+            planbuild.std_imports(files),
             port,
         ),
     )
